@@ -2,13 +2,15 @@
 /*
  * mybrd - a RAM block device that is honest about memory and RCU
  *
- * Read it from the top: page store, block I/O, targets, control (debugfs,
- * parameters), init and exit.  Each part says what it owns and which rule
- * protects it; the table of locks is in mybrd.h.
+ * Read it from the top: page store, block I/O, targets, control (debugfs and
+ * counters, parameters and configfs), init and exit.  Each part says what it
+ * owns and which rule protects it; the table of locks is in mybrd.h.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/configfs.h>
 #include <linux/ctype.h>
 #include <linux/debugfs.h>
 #include <linux/highmem.h>
@@ -16,19 +18,30 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/nodemask.h>
+#include <linux/oom.h>
+#include <linux/ratelimit.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
+#include <linux/topology.h>
 #include <linux/version.h>
 #include <linux/wait.h>
 #include <kunit/visibility.h>
 
 #include "mybrd.h"
 
+#define CREATE_TRACE_POINTS
+#include "mybrd_trace.h"
+
 /* The most that one bio can ask of us: ->bi_size is 32 bits of bytes. */
 #define MYBRD_MAX_BIO_SECTORS	(round_down(UINT_MAX, PAGE_SIZE) >> SECTOR_SHIFT)
+
+/* A CPU copies from anywhere; the mask says "in steps of four bytes", as others do. */
+#define MYBRD_DMA_ALIGNMENT	3
 
 /*
  * Compatibility: 6.1, 6.12 and 7.3 differ only in what stands here.
@@ -39,47 +52,76 @@
 #define call_rcu_hurry call_rcu
 #endif
 
-#ifdef BLK_FEAT_NOWAIT
+/* Merging requests became unconditional in 6.14. */
+#if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
+#define MYBRD_MQ_FLAGS		(BLK_MQ_F_BLOCKING | BLK_MQ_F_SHOULD_MERGE)
+#else
+#define MYBRD_MQ_FLAGS		BLK_MQ_F_BLOCKING
+#endif
 
+/* 6.17 asks apart whether zeroing gives memory back. */
 #if KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
 #define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors = MYBRD_MAX_BIO_SECTORS,
 #else
 #define MYBRD_ZEROING_UNMAPS
 #endif
 
-static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config)
+static int mybrd_open_disk(struct gendisk *disk);
+
+#if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
+static int mybrd_open(struct block_device *bdev, fmode_t mode)
+{
+	return mybrd_open_disk(bdev->bd_disk);
+}
+#else
+static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
+{
+	return mybrd_open_disk(disk);
+}
+#endif
+
+/* A bio disk where @set is NULL. */
+#ifdef BLK_FEAT_NOWAIT
+static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
+					struct blk_mq_tag_set *set)
 {
 	struct queue_limits lim = {
 		.logical_block_size		= config->blocksize,
 		.physical_block_size		= PAGE_SIZE,
-		.dma_alignment			= 3,
-		.max_hw_discard_sectors		= MYBRD_MAX_BIO_SECTORS,
-		.discard_granularity		= PAGE_SIZE,
+		.dma_alignment			= MYBRD_DMA_ALIGNMENT,
+		.max_hw_sectors			= MYBRD_MAX_BIO_SECTORS,
+		.max_segments			= USHRT_MAX,
+		.max_segment_size		= UINT_MAX,
+		.max_hw_discard_sectors		= config->discard ? MYBRD_MAX_BIO_SECTORS : 0,
+		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
 		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
 		MYBRD_ZEROING_UNMAPS
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
-						  BLK_FEAT_SYNCHRONOUS,
+						  (set ? 0 : BLK_FEAT_SYNCHRONOUS),
 	};
 
-	return blk_alloc_disk(&lim, NUMA_NO_NODE);
+	return set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
 }
-
 #else
-
-static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config)
+static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
+					struct blk_mq_tag_set *set)
 {
-	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
+	struct gendisk *disk = set ? blk_mq_alloc_disk(set, NULL) :
+				     blk_alloc_disk(config->home_node);
 	struct request_queue *q;
 
-	if (!disk)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR_OR_NULL(disk))
+		return disk ?: ERR_PTR(-ENOMEM);
 
 	q = disk->queue;
 	blk_queue_logical_block_size(q, config->blocksize);
 	blk_queue_physical_block_size(q, PAGE_SIZE);
-	blk_queue_dma_alignment(q, 3);
-	blk_queue_max_discard_sectors(q, MYBRD_MAX_BIO_SECTORS);
-	q->limits.discard_granularity = PAGE_SIZE;
+	blk_queue_dma_alignment(q, MYBRD_DMA_ALIGNMENT);
+	blk_queue_max_hw_sectors(q, MYBRD_MAX_BIO_SECTORS);
+	blk_queue_max_segments(q, USHRT_MAX);
+	blk_queue_max_segment_size(q, UINT_MAX);
+	blk_queue_max_discard_sectors(q, config->discard ? MYBRD_MAX_BIO_SECTORS : 0);
+	q->limits.discard_granularity = config->discard ? PAGE_SIZE : 0;
 	blk_queue_max_write_zeroes_sectors(q, MYBRD_MAX_BIO_SECTORS);
 	blk_queue_flag_set(QUEUE_FLAG_IO_STAT, q);
 	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);
@@ -87,7 +129,6 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config)
 	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, q);
 	return disk;
 }
-
 #endif
 
 /*
@@ -109,14 +150,38 @@ static atomic_long_t mybrd_waiting;
 static long mybrd_waiting_max __read_mostly = LONG_MAX;
 static DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
 
+/*
+ * Pages that all targets hold or have set aside, the most they may, and what
+ * the rest of the system must have left.
+ */
+static atomic_long_t mybrd_charged;
+static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
+static long mybrd_reserve __read_mostly;
+
 VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 {
+	memset(store, 0, sizeof(*store));
 	spin_lock_init(&store->lock);
 	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN);
-	store->nr_pages = 0;
-	atomic_long_set(&store->waiting, 0);
+	store->max_pages = ULONG_MAX;
+	store->node = NUMA_NO_NODE;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
+
+/* A read-side section, with its trace events on the inside. */
+static void mybrd_section_begin(const struct mybrd_store *store, pgoff_t index)
+	__acquires(RCU)
+{
+	rcu_read_lock();
+	trace_mybrd_section_begin(store->dev, index);
+}
+
+static void mybrd_section_end(const struct mybrd_store *store, pgoff_t index)
+	__releases(RCU)
+{
+	trace_mybrd_section_end(store->dev, index);
+	rcu_read_unlock();
+}
 
 /**
  * mybrd_lookup_page - find the page that holds one index
@@ -130,21 +195,120 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
  */
 VISIBLE_IF_KUNIT struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index)
 {
+	struct page *page;
+
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "mybrd: page lookup outside a read-side section");
 
-	return radix_tree_lookup(&store->pages, index);
+	page = radix_tree_lookup(&store->pages, index);
+	trace_mybrd_lookup(store->dev, index, page);
+	return page;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
 
-/* Memory may be on its way back to us already: wait for that before giving up. */
-static struct page *mybrd_alloc_page(gfp_t gfp)
+/*
+ * Charging: every page is paid for before it is allocated and until it is back
+ * with the system, its grace period included.
+ */
+static void mybrd_uncharge(struct mybrd_store *store, unsigned long nr)
 {
-	struct page *page = alloc_page(gfp);
+	atomic_long_sub(nr, &store->charged);
+	atomic_long_sub(nr, &mybrd_charged);
+}
 
-	if (!page && gfpflags_allow_blocking(gfp) && atomic_long_read(&mybrd_waiting)) {
+/*
+ * The reserve is judged by what reclaim could free, not by what is free: a
+ * machine full of page cache is not out of memory.  That takes a while to add
+ * up, so it is done once for every MYBRD_BATCH pages.
+ */
+static bool mybrd_try_charge(struct mybrd_store *store, unsigned long nr)
+{
+	unsigned long of_store = atomic_long_add_return(nr, &store->charged);
+	unsigned long of_all = atomic_long_add_return(nr, &mybrd_charged);
+
+	if (of_store <= READ_ONCE(store->max_pages) && of_all <= READ_ONCE(mybrd_max_pages) &&
+	    (of_all / MYBRD_BATCH == (of_all - nr) / MYBRD_BATCH ||
+	     si_mem_available() >= mybrd_reserve + (long)nr))
+		return true;
+	mybrd_uncharge(store, nr);
+	return false;
+}
+
+/* Pages on their way back through a grace period are waited for before giving up. */
+static int mybrd_charge(struct mybrd_store *store, unsigned long nr, gfp_t gfp)
+{
+	if (mybrd_try_charge(store, nr))
+		return 0;
+	if (!gfpflags_allow_blocking(gfp))
+		return -EAGAIN;
+	if (atomic_long_read(&mybrd_waiting)) {
 		rcu_barrier();
-		page = alloc_page(gfp);
+		if (mybrd_try_charge(store, nr))
+			return 0;
 	}
+	return -ENOSPC;
+}
+
+/*
+ * One try of an allocation that may not call the OOM killer is soon over, also
+ * where there is plenty to reclaim.  As long as there is, try again.
+ */
+static struct page *mybrd_alloc_page(const struct mybrd_store *store, gfp_t gfp)
+{
+	unsigned int tries = 0;
+	struct page *page;
+
+	while (!(page = alloc_pages_node(store->node, gfp, 0))) {
+		if (!gfpflags_allow_blocking(gfp) || ++tries > 8 ||
+		    si_mem_available() < mybrd_reserve)
+			break;
+		if (atomic_long_read(&mybrd_waiting))
+			rcu_barrier();
+		else
+			schedule_timeout_uninterruptible(1);
+	}
+	return page;
+}
+
+/* mybrd_insert_page() for a caller that has paid; *@used tells whether it was for us. */
+static struct page *mybrd_insert_charged(struct mybrd_store *store, pgoff_t index, gfp_t gfp,
+					 bool *used)
+	__must_hold(RCU)
+{
+	struct page *page, *ours;
+	int err = -ENOMEM;
+
+	*used = false;
+	mybrd_section_end(store, index);
+	ours = mybrd_alloc_page(store, gfp | __GFP_ZERO | __GFP_HIGHMEM);
+	if (ours)
+		err = radix_tree_maybe_preload(gfp);
+	mybrd_section_begin(store, index);
+	if (err)
+		goto out_free;
+
+	page = ours;
+	spin_lock(&store->lock);
+	err = radix_tree_insert(&store->pages, index, ours);
+	if (!err) {
+		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
+		WRITE_ONCE(store->inserts, store->inserts + 1);
+		if (store->nr_pages > store->peak_pages)
+			WRITE_ONCE(store->peak_pages, store->nr_pages);
+		*used = true;
+		ours = NULL;
+	} else if (err == -EEXIST) {
+		page = radix_tree_lookup(&store->pages, index);
+		err = 0;
+	}
+	spin_unlock(&store->lock);
+	radix_tree_preload_end();
+	trace_mybrd_insert(store->dev, index, *used);
+
+out_free:
+	if (ours)
+		__free_page(ours);
+	if (err)
+		return ERR_PTR(gfpflags_allow_blocking(gfp) ? -ENOSPC : -EAGAIN);
 	return page;
 }
 
@@ -160,42 +324,103 @@ static struct page *mybrd_alloc_page(gfp_t gfp)
  * found before the call are no longer the caller's to use.
  *
  * Return: the page now at @index, ours or that of whoever inserted first, good
- * until the section ends; ERR_PTR(-ENOMEM).
+ * until the section ends; ERR_PTR(-ENOSPC) when a limit is reached or there is
+ * no memory, ERR_PTR(-EAGAIN) in its place where sleeping might have helped.
  */
 VISIBLE_IF_KUNIT struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
 						gfp_t gfp)
 	__must_hold(RCU)
 {
-	struct page *page, *ours;
-	int err = -ENOMEM;
+	struct page *page;
+	bool used;
+	int err;
 
 	rcu_read_unlock();
-	ours = mybrd_alloc_page(gfp | __GFP_ZERO | __GFP_HIGHMEM);
-	if (ours)
-		err = radix_tree_maybe_preload(gfp);
+	err = mybrd_charge(store, 1, gfp);
 	rcu_read_lock();
 	if (err)
-		goto out_free;
-
-	page = ours;
-	spin_lock(&store->lock);
-	err = radix_tree_insert(&store->pages, index, ours);
-	if (!err) {
-		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
-		ours = NULL;
-	} else if (err == -EEXIST) {
-		page = radix_tree_lookup(&store->pages, index);
-		err = 0;
-	}
-	spin_unlock(&store->lock);
-	radix_tree_preload_end();
-
-out_free:
-	if (ours)
-		__free_page(ours);
-	return err ? ERR_PTR(err) : page;
+		return ERR_PTR(err);
+	page = mybrd_insert_charged(store, index, gfp, &used);
+	if (!used)
+		mybrd_uncharge(store, 1);
+	return page;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
+
+/* How many of [first, last] are holes?  The answer ages as soon as it is given. */
+static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+{
+	unsigned long holes = last - first + 1;
+	struct radix_tree_iter iter;
+	unsigned int nr;
+	void __rcu **slot;
+
+	do {
+		nr = 0;
+		mybrd_section_begin(store, first);
+		radix_tree_for_each_slot(slot, &store->pages, &iter, first) {
+			if (iter.index > last || nr == MYBRD_BATCH)
+				break;
+			first = iter.index + 1;
+			holes--;
+			nr++;
+		}
+		mybrd_section_end(store, first);
+	} while (nr == MYBRD_BATCH && first - 1 != last);
+
+	return holes;
+}
+
+/**
+ * mybrd_populate - have all pages that a write needs before its first byte
+ * @store: the store to change
+ * @first: first index, in units of PAGE_SIZE
+ * @last: last index, inclusive
+ * @gfp: how to allocate; without __GFP_DIRECT_RECLAIM this never sleeps
+ *
+ * All are paid for before any is allocated, so that a write that does not fit
+ * changes nothing.  Where memory itself fails half-way, the pages that came
+ * before stay: they hold the zeros that were read there before.
+ *
+ * Context: process; not inside rcu_read_lock().
+ *
+ * Return: 0, -ENOSPC or -EAGAIN as mybrd_insert_page().  A discard may take
+ * pages away again before the caller gets to them.
+ */
+VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last,
+				    gfp_t gfp)
+{
+	unsigned long holes = mybrd_count_holes(store, first, last);
+	pgoff_t index;
+	int err;
+
+	if (!holes)
+		return 0;
+	err = mybrd_charge(store, holes, gfp);
+	if (err)
+		return err;
+
+	for (index = first; holes && !err; index++) {
+		bool used = false;
+		struct page *page;
+
+		mybrd_section_begin(store, index);
+		page = mybrd_lookup_page(store, index);
+		if (!page)
+			page = mybrd_insert_charged(store, index, gfp, &used);
+		mybrd_section_end(store, index);
+
+		err = PTR_ERR_OR_ZERO(page);
+		holes -= used;
+		if (index == last)
+			break;
+		if (gfpflags_allow_blocking(gfp))
+			cond_resched();
+	}
+	mybrd_uncharge(store, holes);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_populate);
 
 /*
  * A batch: pages that left the tree together and are freed together.  It needs
@@ -234,26 +459,36 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 	return *nr ? (struct page *)chain : NULL;
 }
 
+/* Give a batch back.  No reader may be left that could use its pages. */
 static struct mybrd_store *mybrd_free_batch(struct page *page, unsigned int *nr)
 {
+	struct mybrd_store *store;
 	unsigned long next;
 
-	for (*nr = 1; ; ++*nr) {
+	*nr = 0;
+	do {
 		next = page_private(page);
 		set_page_private(page, 0);
 		__free_page(page);
-		if (next & MYBRD_BATCH_END)
-			return (struct mybrd_store *)(next & ~MYBRD_BATCH_END);
 		page = (struct page *)next;
-	}
+		++*nr;
+	} while (!(next & MYBRD_BATCH_END));
+
+	store = (struct mybrd_store *)(next & ~MYBRD_BATCH_END);
+	atomic_long_add(*nr, &store->frees);
+	mybrd_uncharge(store, *nr);
+	return store;
 }
 
 static void mybrd_free_batch_rcu(struct rcu_head *head)
 {
+	struct page *page = container_of(head, struct page, rcu_head);
+	unsigned long batch = page_to_pfn(page);
 	struct mybrd_store *store;
 	unsigned int nr;
 
-	store = mybrd_free_batch(container_of(head, struct page, rcu_head), &nr);
+	store = mybrd_free_batch(page, &nr);
+	trace_mybrd_free_batch(store->dev, batch, nr);
 	atomic_long_sub(nr, &store->waiting);
 	atomic_long_sub(nr, &mybrd_waiting);
 	if (wq_has_sleeper(&mybrd_waiting_wq))
@@ -298,6 +533,7 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 		if (batch) {
 			atomic_long_add(nr, &store->waiting);
 			atomic_long_add(nr, &mybrd_waiting);
+			trace_mybrd_discard_batch(store->dev, page_to_pfn(batch), nr);
 			call_rcu_hurry(&batch->rcu_head, mybrd_free_batch_rcu);
 		}
 		if (!nowait)
@@ -312,14 +548,16 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_discard_pages);
 VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 {
 	struct page *batch;
-	pgoff_t first = 0;
 	unsigned int nr;
 
-	while ((batch = mybrd_unlink_batch(store, &first, ULONG_MAX, &nr))) {
-		mybrd_free_batch(batch, &nr);
-		first = 0;
+	do {
+		pgoff_t first = 0;
+
+		batch = mybrd_unlink_batch(store, &first, ULONG_MAX, &nr);
+		if (batch)
+			mybrd_free_batch(batch, &nr);
 		cond_resched();
-	}
+	} while (batch);
 	WARN_ON(store->nr_pages);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
@@ -372,7 +610,7 @@ static int mybrd_rw(struct mybrd_store *store, const struct bio *bio, bool nowai
 	while (iter.bi_size) {
 		unsigned int nr = MYBRD_BATCH;
 
-		rcu_read_lock();
+		mybrd_section_begin(store, pos >> PAGE_SHIFT);
 		do {
 			struct bio_vec bv = bio_iter_iovec(bio, iter);
 			unsigned int offset = offset_in_page(pos);
@@ -382,14 +620,14 @@ static int mybrd_rw(struct mybrd_store *store, const struct bio *bio, bool nowai
 			if (!page && write)
 				page = mybrd_insert_page(store, pos >> PAGE_SHIFT, gfp);
 			if (IS_ERR(page)) {
-				rcu_read_unlock();
-				return nowait ? -EAGAIN : -ENOSPC;
+				mybrd_section_end(store, pos >> PAGE_SHIFT);
+				return PTR_ERR(page);
 			}
 			mybrd_copy_bvec(&bv, page, offset, len, write);
 			bio_advance_iter_single(bio, &iter, len);
 			pos += len;
 		} while (iter.bi_size && --nr);
-		rcu_read_unlock();
+		mybrd_section_end(store, pos >> PAGE_SHIFT);
 
 		if (!nowait)
 			cond_resched();
@@ -406,7 +644,7 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 
 	do {
 		nr = 0;
-		rcu_read_lock();
+		mybrd_section_begin(store, pos >> PAGE_SHIFT);
 		radix_tree_for_each_slot(slot, &store->pages, &iter, pos >> PAGE_SHIFT) {
 			struct page *page = radix_tree_deref_slot(slot);
 			u64 start = (u64)iter.index << PAGE_SHIFT;
@@ -426,7 +664,7 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 			pos = start + to;
 			nr++;
 		}
-		rcu_read_unlock();
+		mybrd_section_end(store, pos >> PAGE_SHIFT);
 
 		if (!nowait)
 			cond_resched();
@@ -450,20 +688,38 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
 }
 
-static int mybrd_do_bio(struct mybrd_target *target, const struct bio *bio)
+/*
+ * One bio, or a chain of them that goes on where the one before it ends.  A
+ * write is all or nothing: it has its pages before it copies a byte.  One page
+ * needs no such care, for there the copy can't fail any more.
+ */
+static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes)
 {
 	struct mybrd_store *store = &target->store;
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	u64 end = pos + bio->bi_iter.bi_size;
+	u64 end = pos + bytes;
+	pgoff_t first = pos >> PAGE_SHIFT;
+	pgoff_t last = (end - 1) >> PAGE_SHIFT;
 	bool nowait = bio->bi_opf & REQ_NOWAIT;
+	int err = 0;
 
-	if (nowait && bio->bi_iter.bi_size > MYBRD_NOWAIT_BYTES)
+	if (nowait && bytes > MYBRD_NOWAIT_BYTES)
 		return -EAGAIN;
 
 	switch (bio_op(bio)) {
-	case REQ_OP_READ:
 	case REQ_OP_WRITE:
-		return mybrd_rw(store, bio, nowait);
+		if (bytes && first != last)
+			err = mybrd_populate(store, first, last,
+					     nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+		fallthrough;
+	case REQ_OP_READ:
+		for (; bytes && !err; bio = bio->bi_next) {
+			err = mybrd_rw(store, bio, nowait);
+			bytes -= bio->bi_iter.bi_size;
+		}
+		if (err == -ENOSPC)
+			atomic_long_inc(&store->refusals);
+		return err;
 	case REQ_OP_WRITE_ZEROES:
 		if (bio->bi_opf & REQ_NOUNMAP) {
 			mybrd_zero_range(store, pos, end, nowait);
@@ -473,7 +729,7 @@ static int mybrd_do_bio(struct mybrd_target *target, const struct bio *bio)
 	case REQ_OP_DISCARD:
 		/* The last page counts as whole even where the disk ends inside it. */
 		if (end == (u64)get_capacity(target->disk) << SECTOR_SHIFT)
-			return mybrd_discard(store, pos, round_up(end, PAGE_SIZE), nowait);
+			end = round_up(end, PAGE_SIZE);
 		return mybrd_discard(store, pos, end, nowait);
 	case REQ_OP_FLUSH:
 		return 0;
@@ -482,13 +738,13 @@ static int mybrd_do_bio(struct mybrd_target *target, const struct bio *bio)
 	}
 }
 
-/* RAM has no cache to flush: FLUSH and FUA are done when the copy is. */
+/* The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is. */
 static void mybrd_submit_bio(struct bio *bio)
 {
-	struct mybrd_target *target = bio->bi_bdev->bd_disk->private_data;
-	bool stat = blk_queue_io_stat(target->disk->queue);
+	struct gendisk *disk = bio->bi_bdev->bd_disk;
+	bool stat = blk_queue_io_stat(disk->queue);
 	unsigned long start = stat ? bio_start_io_acct(bio) : 0;
-	int err = mybrd_do_bio(target, bio);
+	int err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size);
 
 	if (err == -EAGAIN)
 		bio_set_flag(bio, BIO_QUIET);
@@ -498,32 +754,79 @@ static void mybrd_submit_bio(struct bio *bio)
 	bio_endio(bio);
 }
 
-static const struct block_device_operations mybrd_fops = {
+static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
+{
+	struct request *rq = bd->rq;
+	int err;
+
+	blk_mq_start_request(rq);
+	err = mybrd_do_io(rq->q->disk->private_data, rq->bio, blk_rq_bytes(rq));
+	blk_mq_end_request(rq, errno_to_blk_status(err));
+	return BLK_STS_OK;
+}
+
+static const struct blk_mq_ops mybrd_mq_ops = {
+	.queue_rq	= mybrd_queue_rq,
+};
+
+/* Called under disk->open_mutex, which is what makes the claim a promise. */
+static int mybrd_open_disk(struct gendisk *disk)
+{
+	struct mybrd_target *target = disk->private_data;
+
+	return target->claimed ? -EBUSY : 0;
+}
+
+static const struct block_device_operations mybrd_bio_fops = {
 	.owner		= THIS_MODULE,
+	.open		= mybrd_open,
 	.submit_bio	= mybrd_submit_bio,
+};
+
+static const struct block_device_operations mybrd_mq_fops = {
+	.owner		= THIS_MODULE,
+	.open		= mybrd_open,
 };
 
 /*
  * Targets
  *
- * Owns the list of RAM disks.  It is walked under rcu_read_lock() alone and
- * changed under mybrd_targets_lock.  Whoever wants a target beyond the section
- * in which it was found takes a reference; the list itself holds the first.
+ * Owns the RAM disks.  Every target, live or not, has its name in
+ * mybrd_names; those that have a disk are also in mybrd_targets, which is
+ * walked under rcu_read_lock() alone.  Both change under mybrd_targets_lock.
+ * Whoever wants a live target beyond the section in which it was found takes a
+ * reference; mybrd_targets itself holds the first.
  */
+static LIST_HEAD(mybrd_names);
 static LIST_HEAD(mybrd_targets);
 static DEFINE_MUTEX(mybrd_targets_lock);
 
 static struct dentry *mybrd_debugfs;
 static struct dentry *mybrd_debugfs_targets;
 static const struct file_operations mybrd_target_fops;
+static const struct attribute_group *mybrd_disk_groups[];
 
 /* The default target is the disk "mybrd"; any other NAME is "mybrd-NAME". */
 #define MYBRD_DEFAULT_NAME	"mybrd"
 
-/* How much of a refused string goes to the log; %*pE escapes it, so it stays one line. */
-static int mybrd_shown_len(const char *text)
+/*
+ * One line for one bad value: its name, the value, and what would be good.  What
+ * the user wrote is cut and escaped; the newline that echo leaves is not shown.
+ */
+static __printf(3, 4) int mybrd_refuse(const char *name, const char *text, const char *allowed, ...)
 {
-	return strnlen(text, 64);
+	int len = strnlen(text, 64);
+	struct va_format vaf;
+	va_list args;
+
+	if (len && text[len - 1] == '\n')
+		len--;
+	va_start(args, allowed);
+	vaf.fmt = allowed;
+	vaf.va = &args;
+	pr_err("%s='%*pE': must be %pV\n", name, len, text, &vaf);
+	va_end(args);
+	return -EINVAL;
 }
 
 static bool mybrd_name_valid(const char *name)
@@ -549,98 +852,142 @@ static bool mybrd_is_partition_name(const char *name, const char *disk)
 	return *name && !name[strspn(name, "0123456789")];
 }
 
-static bool mybrd_name_taken(const struct gendisk *disk, const char *name)
+static bool mybrd_name_taken(const struct mybrd_target *target)
 {
 	struct mybrd_target *other;
 
 	lockdep_assert_held(&mybrd_targets_lock);
-	list_for_each_entry(other, &mybrd_targets, node) {
-		const char *taken = other->disk->disk_name;
-
-		if (!strcmp(other->name, name) || !strcmp(taken, disk->disk_name) ||
-		    mybrd_is_partition_name(taken, disk->disk_name) ||
-		    mybrd_is_partition_name(disk->disk_name, taken))
+	list_for_each_entry(other, &mybrd_names, named)
+		if (!strcmp(other->name, target->name) ||
+		    mybrd_is_partition_name(other->disk_name, target->disk_name) ||
+		    mybrd_is_partition_name(target->disk_name, other->disk_name))
 			return true;
-	}
 	return false;
 }
 
-/**
- * mybrd_add_target - make a RAM disk
- * @name: "mybrd" for the disk /dev/mybrd, any other NAME for /dev/mybrd-NAME
- * @config: what it shall be; valid by the time it comes here
- *
- * The disk is live and in the list when this returns, or nothing is left of it.
- *
- * Context: process, may sleep; takes mybrd_targets_lock.
- *
- * Return: the target, held by the list and not by the caller; ERR_PTR(-EINVAL)
- * for a name that is none, ERR_PTR(-EEXIST) for one that another disk or one of
- * its partitions has or may get, ERR_PTR(-ENOMEM), or what add_disk() says.
- */
-VISIBLE_IF_KUNIT struct mybrd_target *mybrd_add_target(const char *name,
-						       const struct mybrd_config *config)
+/* A target with a name and no disk, or ERR_PTR(): -EINVAL, -EEXIST, -ENOMEM. */
+static struct mybrd_target *mybrd_alloc_target(const char *name, const struct mybrd_config *config)
 {
 	struct mybrd_target *target;
-	struct gendisk *disk;
-	int err;
 
-	if (!mybrd_name_valid(name)) {
-		pr_err("name '%*pE': must be 1 to %d of [A-Za-z0-9_.-], the first none of [.-]\n",
-		       mybrd_shown_len(name), name, MYBRD_NAME_MAX);
-		return ERR_PTR(-EINVAL);
-	}
+	if (!mybrd_name_valid(name))
+		return ERR_PTR(mybrd_refuse("name", name, "[A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}",
+					    MYBRD_NAME_MAX - 1));
 
 	target = kzalloc(sizeof(*target), GFP_KERNEL);
 	if (!target)
 		return ERR_PTR(-ENOMEM);
-	mybrd_store_init(&target->store);
-	refcount_set(&target->ref, 1);
 	init_completion(&target->released);
+	mutex_init(&target->power_lock);
+	target->config = *config;
 	strscpy(target->name, name, sizeof(target->name));
-
-	disk = mybrd_alloc_disk(config);
-	if (IS_ERR(disk)) {
-		err = PTR_ERR(disk);
-		goto err_free;
-	}
-	target->disk = disk;
-	disk->fops = &mybrd_fops;
-	disk->private_data = target;
-	if (!strcmp(name, MYBRD_DEFAULT_NAME))
-		strscpy(disk->disk_name, name, DISK_NAME_LEN);
-	else
-		snprintf(disk->disk_name, DISK_NAME_LEN, "mybrd-%s", name);
-	set_capacity(disk, config->size >> SECTOR_SHIFT);
+	snprintf(target->disk_name, sizeof(target->disk_name),
+		 strcmp(name, MYBRD_DEFAULT_NAME) ? "mybrd-%s" : "%s", name);
 
 	mutex_lock(&mybrd_targets_lock);
-	if (mybrd_name_taken(disk, name)) {
-		pr_err("name '%s': taken by another target or one of its partitions\n", name);
-		err = -EEXIST;
-		goto err_unlock;
+	if (mybrd_name_taken(target)) {
+		mutex_unlock(&mybrd_targets_lock);
+		mybrd_refuse("name", name, "no other target's, nor like a partition of one");
+		kfree(target);
+		return ERR_PTR(-EEXIST);
 	}
-	err = add_disk(disk);
-	if (err) {
-		pr_err("name '%s': no disk: %pe\n", name, ERR_PTR(err));
-		goto err_unlock;
-	}
-	target->debugfs = debugfs_create_file(name, 0444, mybrd_debugfs_targets, NULL,
-					      &mybrd_target_fops);
-	list_add_tail_rcu(&target->node, &mybrd_targets);
+	list_add_tail(&target->named, &mybrd_names);
 	mutex_unlock(&mybrd_targets_lock);
 	return target;
-
-err_unlock:
-	mutex_unlock(&mybrd_targets_lock);
-	put_disk(disk);
-err_free:
-	kfree(target);
-	return ERR_PTR(err);
 }
-EXPORT_SYMBOL_IF_KUNIT(mybrd_add_target);
+
+/* Undo mybrd_alloc_target().  The name is free from here on. */
+static void mybrd_free_target(struct mybrd_target *target)
+{
+	mutex_lock(&mybrd_targets_lock);
+	list_del(&target->named);
+	mutex_unlock(&mybrd_targets_lock);
+	trace_mybrd_target_free(target->disk_name);
+	kfree(target);
+}
+
+static unsigned long mybrd_limit_pages(u64 bytes)
+{
+	return bytes ? min_t(u64, DIV_ROUND_UP_ULL(bytes, PAGE_SIZE), ULONG_MAX) : ULONG_MAX;
+}
+
+static int mybrd_alloc_tag_set(struct mybrd_target *target)
+{
+	struct blk_mq_tag_set *set = &target->tag_set;
+
+	memset(set, 0, sizeof(*set));
+	set->ops = &mybrd_mq_ops;
+	set->nr_hw_queues = target->config.submit_queues;
+	set->queue_depth = target->config.hw_queue_depth;
+	set->numa_node = target->config.home_node;
+	set->flags = MYBRD_MQ_FLAGS;
+	return blk_mq_alloc_tag_set(set);
+}
+
+static void mybrd_put_disk(struct mybrd_target *target)
+{
+	put_disk(target->disk);
+	target->disk = NULL;
+	if (target->config.queue_mode == MYBRD_QUEUE_MQ)
+		blk_mq_free_tag_set(&target->tag_set);
+}
+
+/* Make the disk, then publish the target; or leave everything as it was. */
+static int mybrd_power_on(struct mybrd_target *target)
+{
+	const struct mybrd_config *config = &target->config;
+	struct blk_mq_tag_set *set = NULL;
+	struct gendisk *disk;
+	int err;
+
+	mybrd_store_init(&target->store);
+	target->store.max_pages = mybrd_limit_pages(config->mem_limit);
+	target->store.node = config->home_node;
+	refcount_set(&target->ref, 1);
+	reinit_completion(&target->released);
+
+	if (config->queue_mode == MYBRD_QUEUE_MQ) {
+		err = mybrd_alloc_tag_set(target);
+		if (err)
+			goto err_out;
+		set = &target->tag_set;
+	}
+	disk = mybrd_alloc_disk(config, set);
+	if (IS_ERR(disk)) {
+		err = PTR_ERR(disk);
+		goto err_free_tag_set;
+	}
+	target->disk = disk;
+	disk->fops = set ? &mybrd_mq_fops : &mybrd_bio_fops;
+	disk->private_data = target;
+	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
+	set_capacity(disk, config->size >> SECTOR_SHIFT);
+
+	err = device_add_disk(NULL, disk, mybrd_disk_groups);
+	if (err)
+		goto err_put_disk;
+	target->store.dev = disk_devt(disk);
+	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
+					      &mybrd_target_fops);
+	trace_mybrd_target_add(target->disk_name);
+	mutex_lock(&mybrd_targets_lock);
+	list_add_tail_rcu(&target->node, &mybrd_targets);
+	mutex_unlock(&mybrd_targets_lock);
+	return 0;
+
+err_put_disk:
+	mybrd_put_disk(target);
+	goto err_out;
+err_free_tag_set:
+	if (set)
+		blk_mq_free_tag_set(set);
+err_out:
+	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
+	return err;
+}
 
 /**
- * mybrd_find_target - find a target by name and keep it
+ * mybrd_find_target - find a live target by name and keep it
  * @name: the target's name, not the disk's
  *
  * Context: any that allows rcu_read_lock().
@@ -679,9 +1026,87 @@ VISIBLE_IF_KUNIT void mybrd_put_target(struct mybrd_target *target)
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_put_target);
 
+/*
+ * Take down any number of live targets, chained through ->doomed: one grace
+ * period and one barrier serve them all.  Sleeps until the last reference to
+ * each is given back.  The caller sees to it that nobody else takes them down.
+ */
+static void mybrd_power_off(struct list_head *doomed)
+{
+	struct mybrd_target *target;
+	unsigned int nr = 0;
+
+	/* No new I/O, and none in flight: after this the block layer is out. */
+	list_for_each_entry(target, doomed, doomed) {
+		debugfs_remove(target->debugfs);
+		del_gendisk(target->disk);
+	}
+
+	mutex_lock(&mybrd_targets_lock);
+	list_for_each_entry(target, doomed, doomed) {
+		list_del_rcu(&target->node);
+		trace_mybrd_target_unlink(target->disk_name);
+		nr++;
+	}
+	mutex_unlock(&mybrd_targets_lock);
+
+	/*
+	 * Who may still see the targets: walkers that came before the deletion.
+	 * When they are gone, only references are left, and no new ones come.
+	 */
+	trace_mybrd_grace_period_begin(nr);
+	synchronize_rcu();
+	trace_mybrd_grace_period_end(nr);
+
+	list_for_each_entry(target, doomed, doomed) {
+		mybrd_put_target(target);
+		wait_for_completion(&target->released);
+		mybrd_store_empty(&target->store);
+	}
+
+	/* Batches that were on their way already still lead back to the stores. */
+	rcu_barrier();
+
+	list_for_each_entry(target, doomed, doomed) {
+		WARN_ON(atomic_long_read(&target->store.waiting));
+		WARN_ON(atomic_long_read(&target->store.charged));
+		mybrd_put_disk(target);
+	}
+}
+
 /**
- * mybrd_remove_targets - take targets down together
- * @doomed: targets chained through ->doomed, each in nobody else's such list
+ * mybrd_add_target - make a RAM disk that is not in configfs
+ * @name: "mybrd" for the disk /dev/mybrd, any other NAME for /dev/mybrd-NAME
+ * @config: what it shall be; valid by the time it comes here
+ *
+ * The disk is live and in the list when this returns, or nothing is left of it.
+ *
+ * Context: process, may sleep; takes mybrd_targets_lock.
+ *
+ * Return: the target, held by the list and not by the caller; ERR_PTR(-EINVAL)
+ * for a name that is none, ERR_PTR(-EEXIST) for one that another disk or one of
+ * its partitions has or may get, ERR_PTR(-ENOMEM), or what add_disk() says.
+ */
+VISIBLE_IF_KUNIT struct mybrd_target *mybrd_add_target(const char *name,
+						       const struct mybrd_config *config)
+{
+	struct mybrd_target *target = mybrd_alloc_target(name, config);
+	int err;
+
+	if (IS_ERR(target))
+		return target;
+	err = mybrd_power_on(target);
+	if (err) {
+		mybrd_free_target(target);
+		return ERR_PTR(err);
+	}
+	return target;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_add_target);
+
+/**
+ * mybrd_remove_targets - take targets of mybrd_add_target() down together
+ * @doomed: the targets, chained through ->doomed, each in nobody else's such list
  *
  * However many they are, they wait for one grace period and one barrier.
  *
@@ -693,48 +1118,73 @@ VISIBLE_IF_KUNIT void mybrd_remove_targets(struct list_head *doomed)
 
 	if (list_empty(doomed))
 		return;
-
-	/* No new I/O, and none in flight: after this the block layer is out. */
-	list_for_each_entry(target, doomed, doomed) {
-		debugfs_remove(target->debugfs);
-		del_gendisk(target->disk);
-	}
-
-	/* The names go last: until here nobody could add a second disk of that name. */
-	mutex_lock(&mybrd_targets_lock);
-	list_for_each_entry(target, doomed, doomed)
-		list_del_rcu(&target->node);
-	mutex_unlock(&mybrd_targets_lock);
-
-	/*
-	 * Who may still see the targets: walkers that came before the deletion.
-	 * When they are gone, only references are left, and no new ones come.
-	 */
-	synchronize_rcu();
-
-	list_for_each_entry(target, doomed, doomed) {
-		mybrd_put_target(target);
-		wait_for_completion(&target->released);
-		mybrd_store_empty(&target->store);
-	}
-
-	/* Batches that were on their way already still lead back to the stores. */
-	rcu_barrier();
-
-	list_for_each_entry_safe(target, next, doomed, doomed) {
-		WARN_ON(atomic_long_read(&target->store.waiting));
-		put_disk(target->disk);
-		kfree(target);
-	}
+	mybrd_power_off(doomed);
+	list_for_each_entry_safe(target, next, doomed, doomed)
+		mybrd_free_target(target);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_remove_targets);
+
+/* Keep openers out until mybrd_unclaim(); -EBUSY when somebody is in already. */
+static int mybrd_claim(struct mybrd_target *target)
+{
+	struct gendisk *disk = target->disk;
+	int err = 0;
+
+	mutex_lock(&disk->open_mutex);
+	if (disk_openers(disk))
+		err = -EBUSY;
+	else
+		target->claimed = true;
+	mutex_unlock(&disk->open_mutex);
+	return err;
+}
+
+static void mybrd_unclaim(struct mybrd_target *target)
+{
+	mutex_lock(&target->disk->open_mutex);
+	target->claimed = false;
+	mutex_unlock(&target->disk->open_mutex);
+}
+
+/**
+ * mybrd_resize_target - change the capacity of a live target
+ * @target: a live target, its power_lock held
+ * @size: the new capacity in bytes, a multiple of the block size
+ *
+ * Growing works at any time.  Shrinking needs the disk to itself: what lies
+ * beyond the new end goes, and reads as zeros should the disk grow again.
+ *
+ * Context: process, may sleep.
+ *
+ * Return: 0, or -EBUSY for shrinking a disk that is open.
+ */
+VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
+{
+	u64 old = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
+	int err;
+
+	lockdep_assert_held(&target->power_lock);
+	if (size >= old) {
+		set_capacity_and_notify(target->disk, size >> SECTOR_SHIFT);
+		return 0;
+	}
+
+	err = mybrd_claim(target);
+	if (err)
+		return err;
+	set_capacity_and_notify(target->disk, size >> SECTOR_SHIFT);
+	mybrd_discard(&target->store, size, round_up(old, PAGE_SIZE), false);
+	mybrd_unclaim(target);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
 
 /*
  * Control
  *
- * Owns the debugfs files and the module parameters.  The listing walks the
- * targets under RCU alone; a target's own file finds it by name and holds a
- * reference while it prints.  Parameters are read once, at load.
+ * Owns what a user touches: debugfs, the counters in sysfs, the word at the
+ * hour of need (OOM), the module parameters and configfs.  All of it but the
+ * last two only looks, under RCU alone or with a reference.
  */
 static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
@@ -762,7 +1212,7 @@ static int mybrd_targets_show(struct seq_file *m, void *v)
 		seq_puts(m, "name disk size pages\n");
 		return 0;
 	}
-	seq_printf(m, "%s %s %llu %lu\n", target->name, target->disk->disk_name,
+	seq_printf(m, "%s %s %llu %lu\n", target->name, target->disk_name,
 		   (u64)get_capacity(target->disk) << SECTOR_SHIFT,
 		   READ_ONCE(target->store.nr_pages));
 	return 0;
@@ -783,7 +1233,7 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 	if (!target)
 		return -ENODEV;
 	seq_printf(m, "name: %s\n", target->name);
-	seq_printf(m, "disk: %s\n", target->disk->disk_name);
+	seq_printf(m, "disk: %s\n", target->disk_name);
 	seq_printf(m, "size: %llu\n", (u64)get_capacity(target->disk) << SECTOR_SHIFT);
 	seq_printf(m, "blocksize: %u\n", queue_logical_block_size(target->disk->queue));
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
@@ -793,22 +1243,84 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(mybrd_target);
 
+/* /sys/block/DISK/mybrd/: the directory goes, its readers with it, in del_gendisk(). */
+#define MYBRD_COUNTER(name, format, value)						\
+static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
+{											\
+	struct mybrd_target *target = dev_to_disk(dev)->private_data;			\
+	struct mybrd_store *store = &target->store;					\
+											\
+	return sysfs_emit(buf, format "\n", value);					\
+}											\
+static DEVICE_ATTR_RO(name)
+
+MYBRD_COUNTER(pages, "%lu", READ_ONCE(store->nr_pages));
+MYBRD_COUNTER(peak_pages, "%lu", READ_ONCE(store->peak_pages));
+MYBRD_COUNTER(waiting_pages, "%ld", atomic_long_read(&store->waiting));
+MYBRD_COUNTER(inserts, "%lu", READ_ONCE(store->inserts));
+MYBRD_COUNTER(frees, "%ld", atomic_long_read(&store->frees));
+MYBRD_COUNTER(enospc, "%ld", atomic_long_read(&store->refusals));
+
+static struct attribute *mybrd_disk_attrs[] = {
+	&dev_attr_pages.attr,
+	&dev_attr_peak_pages.attr,
+	&dev_attr_waiting_pages.attr,
+	&dev_attr_inserts.attr,
+	&dev_attr_frees.attr,
+	&dev_attr_enospc.attr,
+	NULL
+};
+
+static const struct attribute_group mybrd_disk_group = {
+	.name	= KBUILD_MODNAME,
+	.attrs	= mybrd_disk_attrs,
+};
+
+static const struct attribute_group *mybrd_disk_groups[] = {
+	&mybrd_disk_group,
+	NULL
+};
+
+#define MYBRD_OOM_LINES	8
+
 /*
- * Parameters are strings, so that a bad one is refused with one line that says
- * what would be good; the kernel's own parsers don't.
+ * When the system runs out of memory, say whose it is.  This is no time to wait
+ * for a lock; a read-side section never does.
  */
-static char *size = "1G";
-module_param(size, charp, 0444);
-MODULE_PARM_DESC(size, "bytes on each RAM disk, a multiple of blocksize; takes K, M, G, T, P, E (default: 1G)");
+static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, void *freed)
+{
+	static DEFINE_RATELIMIT_STATE(limit, 10 * HZ, 1);
+	struct { struct mybrd_target *target; unsigned long pages; } top[MYBRD_OOM_LINES + 1] = {};
+	struct mybrd_target *target;
+	int i;
 
-static char *nr_devices = "1";
-module_param(nr_devices, charp, 0444);
-MODULE_PARM_DESC(nr_devices, "RAM disks to make at load: mybrd, mybrd-1, mybrd-2, ... (1 to 256, default: 1)");
+	if (!__ratelimit(&limit))
+		return NOTIFY_OK;
 
-static char *blocksize = "512";
-module_param(blocksize, charp, 0444);
-MODULE_PARM_DESC(blocksize, "logical block size in bytes: 512, 1024, 2048 or 4096 (default: 512)");
+	rcu_read_lock();
+	list_for_each_entry_rcu(target, &mybrd_targets, node) {
+		unsigned long pages = READ_ONCE(target->store.nr_pages);
 
+		for (i = MYBRD_OOM_LINES; i > 0 && top[i - 1].pages < pages; i--)
+			top[i] = top[i - 1];
+		top[i].target = target;
+		top[i].pages = pages;
+	}
+	for (i = 0; i < MYBRD_OOM_LINES && top[i].pages; i++)
+		pr_warn("out of memory: %s holds %lu pages (%lu KiB)\n", top[i].target->disk_name,
+			top[i].pages, top[i].pages << (PAGE_SHIFT - 10));
+	rcu_read_unlock();
+	return NOTIFY_OK;
+}
+
+static struct notifier_block mybrd_oom_nb = {
+	.notifier_call	= mybrd_oom_notify,
+};
+
+/*
+ * Values: one parser for each thing that can be set, for module parameters and
+ * configfs alike.  A bad value changes nothing.
+ */
 #define MYBRD_MAX_DEVICES	256
 #define MYBRD_MAX_BLOCKSIZE	4096
 
@@ -859,33 +1371,398 @@ VISIBLE_IF_KUNIT int mybrd_parse_bytes(const char *text, u64 *bytes)
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_parse_bytes);
 
-static int mybrd_parse_params(struct mybrd_config *config, unsigned int *nr)
+static int mybrd_parse_uint(const char *name, const char *text, unsigned int max,
+			    unsigned int *value)
 {
-	if (kstrtouint(blocksize, 10, &config->blocksize) ||
-	    config->blocksize < SECTOR_SIZE || config->blocksize > MYBRD_MAX_BLOCKSIZE ||
-	    !is_power_of_2(config->blocksize)) {
-		pr_err("blocksize='%*pE': must be a power of two from %d to %d\n",
-		       mybrd_shown_len(blocksize), blocksize, SECTOR_SIZE, MYBRD_MAX_BLOCKSIZE);
-		return -EINVAL;
+	unsigned int v;
+
+	if (kstrtouint(text, 10, &v) || !v || v > max)
+		return mybrd_refuse(name, text, "a number from 1 to %u", max);
+	*value = v;
+	return 0;
+}
+
+static int mybrd_parse_size(const char *text, struct mybrd_config *config)
+{
+	u64 v;
+
+	if (mybrd_parse_bytes(text, &v) || !v || v > MYBRD_MAX_SIZE || v & (config->blocksize - 1))
+		return mybrd_refuse("size", text, "a multiple of %u up to %llu (K, M, G count)",
+				    config->blocksize,
+				    round_down(MYBRD_MAX_SIZE, config->blocksize));
+	config->size = v;
+	return 0;
+}
+
+static int mybrd_parse_mem_limit(const char *text, struct mybrd_config *config)
+{
+	u64 v;
+
+	if (mybrd_parse_bytes(text, &v))
+		return mybrd_refuse("mem_limit", text, "bytes (K, M, G count), 0 for no limit");
+	config->mem_limit = v;
+	return 0;
+}
+
+static int mybrd_parse_blocksize(const char *text, struct mybrd_config *config)
+{
+	unsigned int v;
+
+	if (kstrtouint(text, 10, &v) || v < SECTOR_SIZE || v > MYBRD_MAX_BLOCKSIZE ||
+	    !is_power_of_2(v))
+		return mybrd_refuse("blocksize", text, "a power of two from %d to %d",
+				    SECTOR_SIZE, MYBRD_MAX_BLOCKSIZE);
+	config->blocksize = v;
+	return 0;
+}
+
+static int mybrd_parse_discard(const char *text, struct mybrd_config *config)
+{
+	if (kstrtobool(text, &config->discard))
+		return mybrd_refuse("discard", text, "0 or 1");
+	return 0;
+}
+
+static int mybrd_parse_home_node(const char *text, struct mybrd_config *config)
+{
+	int v;
+
+	if (kstrtoint(text, 10, &v) ||
+	    (v != NUMA_NO_NODE && (v < 0 || v >= MAX_NUMNODES || !node_online(v))))
+		return mybrd_refuse("home_node", text, "an online node, or -1 for the writer's");
+	config->home_node = v;
+	return 0;
+}
+
+static const char * const mybrd_queue_modes[] = {
+	[MYBRD_QUEUE_BIO]	= "bio",
+	[MYBRD_QUEUE_MQ]	= "mq",
+};
+
+static int mybrd_parse_queue_mode(const char *text, struct mybrd_config *config)
+{
+	int v = sysfs_match_string(mybrd_queue_modes, text);
+
+	if (v < 0)
+		return mybrd_refuse("queue_mode", text, "bio or mq");
+	config->queue_mode = v;
+	return 0;
+}
+
+static int mybrd_parse_submit_queues(const char *text, struct mybrd_config *config)
+{
+	return mybrd_parse_uint("submit_queues", text, nr_cpu_ids, &config->submit_queues);
+}
+
+static int mybrd_parse_hw_queue_depth(const char *text, struct mybrd_config *config)
+{
+	return mybrd_parse_uint("hw_queue_depth", text, BLK_MQ_MAX_DEPTH, &config->hw_queue_depth);
+}
+
+/*
+ * Module parameters.  They are strings, so that a bad one gets one line that
+ * says what would be good; the kernel's own parsers don't.
+ */
+static char *size = "1G";
+module_param(size, charp, 0444);
+MODULE_PARM_DESC(size, "bytes on each RAM disk, a multiple of blocksize; takes K, M, G, T, P, E (default: 1G)");
+
+static char *nr_devices = "1";
+module_param(nr_devices, charp, 0444);
+MODULE_PARM_DESC(nr_devices, "RAM disks to make at load: mybrd, mybrd-1, mybrd-2, ... (1 to 256, default: 1)");
+
+static char *blocksize = "512";
+module_param(blocksize, charp, 0444);
+MODULE_PARM_DESC(blocksize, "logical block size in bytes: 512, 1024, 2048 or 4096 (default: 512)");
+
+static char *queue_mode = "bio";
+module_param(queue_mode, charp, 0444);
+MODULE_PARM_DESC(queue_mode, "front end: bio or mq (default: bio)");
+
+/* What a target is made from at load, and what a new configfs directory starts with. */
+static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
+
+/* The limit for all targets together can be changed while the module lives. */
+static char mybrd_mem_limit[24] = "50%";
+
+static int mybrd_apply_mem_limit(const char *text)
+{
+	size_t len = strcspn(text, "%");
+	unsigned int percent;
+	char digits[8];
+	u64 bytes;
+
+	if (text[len] && len < sizeof(digits)) {
+		memcpy(digits, text, len);
+		digits[len] = '\0';
+		if (kstrtouint(digits, 10, &percent) || !percent || percent > 100 ||
+		    strcmp(text + len, "%"))
+			goto refuse;
+		WRITE_ONCE(mybrd_max_pages, mult_frac(totalram_pages(), percent, 100));
+		return 0;
 	}
-	if (mybrd_parse_bytes(size, &config->size) || !config->size ||
-	    config->size > MYBRD_MAX_SIZE || config->size & (config->blocksize - 1)) {
-		pr_err("size='%*pE': must be bytes, or K, M, G, T, P, E, a multiple of %u up to %llu\n",
-		       mybrd_shown_len(size), size, config->blocksize,
-		       round_down(MYBRD_MAX_SIZE, config->blocksize));
-		return -EINVAL;
+	if (mybrd_parse_bytes(text, &bytes))
+		goto refuse;
+	WRITE_ONCE(mybrd_max_pages, mybrd_limit_pages(bytes));
+	return 0;
+
+refuse:
+	return mybrd_refuse("mem_limit", text, "bytes (K, M, G count), 1%% to 100%%, 0 for none");
+}
+
+/* Under the kernel's lock for parameters.  At load, init looks at it with the others. */
+static int mybrd_mem_limit_set(const char *text, const struct kernel_param *kp)
+{
+	char value[sizeof(mybrd_mem_limit)];
+	int err = 0;
+
+	if (strscpy(value, text, sizeof(value)) < 0)
+		return mybrd_refuse("mem_limit", text, "shorter");
+	value[strcspn(value, "\n")] = '\0';
+	if (THIS_MODULE->state == MODULE_STATE_LIVE)
+		err = mybrd_apply_mem_limit(value);
+	if (!err)
+		strscpy(mybrd_mem_limit, value, sizeof(mybrd_mem_limit));
+	return err;
+}
+
+static int mybrd_mem_limit_get(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%s\n", mybrd_mem_limit);
+}
+
+static const struct kernel_param_ops mybrd_mem_limit_ops = {
+	.set	= mybrd_mem_limit_set,
+	.get	= mybrd_mem_limit_get,
+};
+module_param_cb(mem_limit, &mybrd_mem_limit_ops, NULL, 0644);
+MODULE_PARM_DESC(mem_limit, "most memory for the data of all RAM disks: bytes, a share of RAM in %, or 0 for no limit (default: 50%)");
+
+static int mybrd_parse_params(unsigned int *nr)
+{
+	return mybrd_parse_blocksize(blocksize, &mybrd_defaults) ?:
+	       mybrd_parse_size(size, &mybrd_defaults) ?:
+	       mybrd_parse_queue_mode(queue_mode, &mybrd_defaults) ?:
+	       mybrd_parse_uint("nr_devices", nr_devices, MYBRD_MAX_DEVICES, nr) ?:
+	       mybrd_apply_mem_limit(mybrd_mem_limit);
+}
+
+/*
+ * configfs: a directory is a target, named and kept for as long as it is there;
+ * its disk lives from power=1 to power=0.  A live target can't be removed, as it
+ * depends on its own directory.
+ */
+static struct mybrd_target *to_mybrd_target(struct config_item *item)
+{
+	return container_of(item, struct mybrd_target, item);
+}
+
+/* What can change while the disk is there. */
+static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_config *config)
+{
+	if (config->size != target->config.size)
+		return mybrd_resize_target(target, config->size);
+	WRITE_ONCE(target->store.max_pages, mybrd_limit_pages(config->mem_limit));
+	return 0;
+}
+
+static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size_t count,
+				const char *name, bool live,
+				int (*parse)(const char *text, struct mybrd_config *config))
+{
+	struct mybrd_target *target = to_mybrd_target(item);
+	struct mybrd_config config;
+	int err;
+
+	if (strlen(text) != count)
+		return mybrd_refuse(name, text, "text");
+
+	mutex_lock(&target->power_lock);
+	config = target->config;
+	err = parse(text, &config);
+	if (!err && config.size & (config.blocksize - 1))
+		err = mybrd_refuse(name, text, "a divisor of the size, %llu", config.size);
+	if (!err && target->disk)
+		err = live ? mybrd_apply_live(target, &config) : -EBUSY;
+	if (err == -EBUSY)
+		pr_err("%s: %s can't change while the disk is %s\n", target->disk_name, name,
+		       live ? "open" : "powered");
+	if (!err)
+		target->config = config;
+	mutex_unlock(&target->power_lock);
+	return err ?: count;
+}
+
+/* The lock makes a reader wait for a change under way; none is seen half done. */
+#define MYBRD_ATTR(name, live, format, value)						\
+static ssize_t mybrd_##name##_show(struct config_item *item, char *page)		\
+{											\
+	struct mybrd_target *target = to_mybrd_target(item);				\
+	struct mybrd_config *config = &target->config;					\
+	ssize_t len;									\
+											\
+	mutex_lock(&target->power_lock);						\
+	len = sysfs_emit(page, format "\n", value);					\
+	mutex_unlock(&target->power_lock);						\
+	return len;									\
+}											\
+static ssize_t mybrd_##name##_store(struct config_item *item, const char *text, size_t count) \
+{											\
+	return mybrd_attr_store(item, text, count, #name, live, mybrd_parse_##name);	\
+}											\
+CONFIGFS_ATTR(mybrd_, name)
+
+MYBRD_ATTR(size, true, "%llu", config->size);
+MYBRD_ATTR(mem_limit, true, "%llu", config->mem_limit);
+MYBRD_ATTR(blocksize, false, "%u", config->blocksize);
+MYBRD_ATTR(discard, false, "%d", config->discard);
+MYBRD_ATTR(home_node, false, "%d", config->home_node);
+MYBRD_ATTR(queue_mode, false, "%s", mybrd_queue_modes[config->queue_mode]);
+MYBRD_ATTR(submit_queues, false, "%u", config->submit_queues);
+MYBRD_ATTR(hw_queue_depth, false, "%u", config->hw_queue_depth);
+
+static ssize_t mybrd_disk_show(struct config_item *item, char *page)
+{
+	return sysfs_emit(page, "%s\n", to_mybrd_target(item)->disk_name);
+}
+CONFIGFS_ATTR_RO(mybrd_, disk);
+
+static ssize_t mybrd_power_show(struct config_item *item, char *page)
+{
+	struct mybrd_target *target = to_mybrd_target(item);
+	bool on;
+
+	mutex_lock(&target->power_lock);
+	on = target->disk;
+	mutex_unlock(&target->power_lock);
+	return sysfs_emit(page, "%d\n", on);
+}
+
+static int mybrd_power_down(struct mybrd_target *target)
+{
+	LIST_HEAD(doomed);
+	int err = mybrd_claim(target);
+
+	if (err) {
+		pr_err("%s: can't be powered off while it is open\n", target->disk_name);
+		return err;
 	}
-	if (kstrtouint(nr_devices, 10, nr) || !*nr || *nr > MYBRD_MAX_DEVICES) {
-		pr_err("nr_devices='%*pE': must be a number from 1 to %d\n",
-		       mybrd_shown_len(nr_devices), nr_devices, MYBRD_MAX_DEVICES);
-		return -EINVAL;
-	}
+	list_add(&target->doomed, &doomed);
+	mybrd_power_off(&doomed);
+	target->claimed = false;
 	return 0;
 }
 
 /*
+ * The dependency is taken before power_lock, as mkdir takes configfs's locks
+ * before ours, and given back where the disk is not there for it in the end.
+ */
+static ssize_t mybrd_power_store(struct config_item *item, const char *text, size_t count)
+{
+	struct mybrd_target *target = to_mybrd_target(item);
+	bool on, was_on;
+	int err;
+
+	if (strlen(text) != count || kstrtobool(text, &on))
+		return mybrd_refuse("power", text, "0 or 1");
+	if (on) {
+		err = configfs_depend_item_unlocked(item->ci_group->cg_subsys, item);
+		if (err)
+			return err;
+	}
+
+	mutex_lock(&target->power_lock);
+	was_on = target->disk;
+	err = 0;
+	if (on && !was_on)
+		err = mybrd_power_on(target);
+	else if (!on && was_on)
+		err = mybrd_power_down(target);
+	mutex_unlock(&target->power_lock);
+
+	if (on ? was_on || err : was_on && !err)
+		configfs_undepend_item_unlocked(item);
+	return err ?: count;
+}
+CONFIGFS_ATTR(mybrd_, power);
+
+static struct configfs_attribute *mybrd_target_attrs[] = {
+	&mybrd_attr_size,
+	&mybrd_attr_blocksize,
+	&mybrd_attr_discard,
+	&mybrd_attr_mem_limit,
+	&mybrd_attr_home_node,
+	&mybrd_attr_queue_mode,
+	&mybrd_attr_submit_queues,
+	&mybrd_attr_hw_queue_depth,
+	&mybrd_attr_power,
+	&mybrd_attr_disk,
+	NULL
+};
+
+static void mybrd_target_release(struct config_item *item)
+{
+	mybrd_free_target(to_mybrd_target(item));
+}
+
+static struct configfs_item_operations mybrd_target_ops = {
+	.release	= mybrd_target_release,
+};
+
+static const struct config_item_type mybrd_target_type = {
+	.ct_owner	= THIS_MODULE,
+	.ct_item_ops	= &mybrd_target_ops,
+	.ct_attrs	= mybrd_target_attrs,
+};
+
+static struct config_item *mybrd_make_item(struct config_group *group, const char *name)
+{
+	struct mybrd_target *target = mybrd_alloc_target(name, &mybrd_defaults);
+
+	if (IS_ERR(target))
+		return ERR_CAST(target);
+	config_item_init_type_name(&target->item, name, &mybrd_target_type);
+	return &target->item;
+}
+
+static ssize_t mybrd_features_show(struct config_item *item, char *page)
+{
+	struct configfs_attribute **attr;
+	ssize_t len = 0;
+
+	for (attr = mybrd_target_attrs; *attr; attr++)
+		len += sysfs_emit_at(page, len, "%s%c", (*attr)->ca_name, attr[1] ? ',' : '\n');
+	return len;
+}
+CONFIGFS_ATTR_RO(mybrd_, features);
+
+static struct configfs_attribute *mybrd_group_attrs[] = {
+	&mybrd_attr_features,
+	NULL
+};
+
+static struct configfs_group_operations mybrd_group_ops = {
+	.make_item	= mybrd_make_item,
+};
+
+static const struct config_item_type mybrd_group_type = {
+	.ct_owner	= THIS_MODULE,
+	.ct_group_ops	= &mybrd_group_ops,
+	.ct_attrs	= mybrd_group_attrs,
+};
+
+static struct configfs_subsystem mybrd_subsys = {
+	.su_group.cg_item = {
+		.ci_namebuf	= KBUILD_MODNAME,
+		.ci_type	= &mybrd_group_type,
+	},
+};
+
+/*
  * Init and exit
  */
+
+/* By now no configfs directory is left: each holds a reference to the module. */
 static void mybrd_remove_all(void)
 {
 	struct mybrd_target *target;
@@ -897,42 +1774,48 @@ static void mybrd_remove_all(void)
 	mutex_unlock(&mybrd_targets_lock);
 
 	mybrd_remove_targets(&doomed);
+	unregister_oom_notifier(&mybrd_oom_nb);
 	debugfs_remove(mybrd_debugfs);
 	WARN_ON(atomic_long_read(&mybrd_waiting));
+	WARN_ON(atomic_long_read(&mybrd_charged));
 }
 
 static int __init mybrd_init(void)
 {
-	struct mybrd_config config;
 	unsigned int nr, i;
 	int err;
 
-	err = mybrd_parse_params(&config, &nr);
+	err = mybrd_parse_params(&nr);
 	if (err)
 		return err;
 
 	mybrd_waiting_max = totalram_pages() / 32;
+	mybrd_reserve = totalram_pages() / 16;
 	mybrd_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	mybrd_debugfs_targets = debugfs_create_dir("target", mybrd_debugfs);
 	debugfs_create_file("targets", 0444, mybrd_debugfs, NULL, &mybrd_targets_fops);
+	register_oom_notifier(&mybrd_oom_nb);
 
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < nr && !err; i++) {
 		char name[MYBRD_NAME_MAX + 1] = MYBRD_DEFAULT_NAME;
-		struct mybrd_target *target;
 
 		if (i)
 			snprintf(name, sizeof(name), "%u", i);
-		target = mybrd_add_target(name, &config);
-		if (IS_ERR(target)) {
-			mybrd_remove_all();
-			return PTR_ERR(target);
-		}
+		err = PTR_ERR_OR_ZERO(mybrd_add_target(name, &mybrd_defaults));
 	}
-	return 0;
+	if (!err) {
+		config_group_init(&mybrd_subsys.su_group);
+		mutex_init(&mybrd_subsys.su_mutex);
+		err = configfs_register_subsystem(&mybrd_subsys);
+	}
+	if (err)
+		mybrd_remove_all();
+	return err;
 }
 
 static void __exit mybrd_exit(void)
 {
+	configfs_unregister_subsystem(&mybrd_subsys);
 	mybrd_remove_all();
 }
 

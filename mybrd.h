@@ -6,24 +6,33 @@
  *
  * Who protects what, outermost first:
  *
- *   mybrd_targets_lock	mutex		the list of targets, for whoever changes
- *					it; a name is taken and given up under it
- *   rcu_read_lock	RCU		the list of targets, for whoever walks it
- *					(a target found there is kept by ->ref);
- *					every page found in a tree, until the end
- *					of the section in which it was found
+ *   target->power_lock	mutex		one target's configuration and whether it
+ *					has a disk
+ *   disk->open_mutex	mutex		the block layer's; ->claimed, which keeps
+ *					openers out
+ *   mybrd_targets_lock	mutex		the list of live targets, for whoever
+ *					changes it, and the names that are taken
+ *   rcu_read_lock	RCU		the list of live targets, for whoever
+ *					walks it (a target found there is kept by
+ *					->ref); every page found in a tree, until
+ *					the end of the section that found it
  *   store->lock	spinlock	the tree's shape: inserts, deletes, ->nr_pages
  *
- * Neither lock is ever held while something sleeps for RCU.  Page contents
- * are not locked: as on any disk, overlapping I/O in flight has no order.
+ * Neither mybrd_targets_lock nor store->lock is ever held while something waits
+ * for RCU.  Page contents are not locked: as on any disk, overlapping I/O in
+ * flight has no order.
  */
 #ifndef MYBRD_H
 #define MYBRD_H
 
 #include <linux/atomic.h>
+#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/completion.h>
+#include <linux/configfs.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/numa.h>
 #include <linux/radix-tree.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -39,51 +48,112 @@
  * @lock: serialises changes to @pages; process context only
  * @pages: &struct page for every index ever written and not discarded since;
  *	readers under rcu_read_lock(), changes under @lock
- * @nr_pages: pages in the tree; changed under @lock, read anywhere
+ * @nr_pages: pages in the tree; this and the next two change under @lock and
+ *	are read anywhere
+ * @peak_pages: the most that @nr_pages ever was
+ * @inserts: pages ever put into the tree
+ * @frees: pages ever given back to the system
  * @waiting: pages that left the tree and still wait for their grace period
+ * @charged: pages that count against @max_pages: those in the tree, those that
+ *	wait, and those that a write in flight has set aside
+ * @refusals: writes that got ENOSPC
+ * @max_pages: limit for @charged, ULONG_MAX for none
+ * @node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
+ * @dev: names the disk in trace events
  */
 struct mybrd_store {
 	spinlock_t		lock;		/* the shape of @pages */
 	struct radix_tree_root	pages;
 	unsigned long		nr_pages;
+	unsigned long		peak_pages;
+	unsigned long		inserts;
+	atomic_long_t		frees;
 	atomic_long_t		waiting;
+	atomic_long_t		charged;
+	atomic_long_t		refusals;
+	unsigned long		max_pages;
+	int			node;
+	dev_t			dev;
+};
+
+enum mybrd_queue_mode {
+	MYBRD_QUEUE_BIO,
+	MYBRD_QUEUE_MQ,
 };
 
 /**
  * struct mybrd_config - what a target is made from
  * @size: capacity in bytes, a multiple of @blocksize
+ * @mem_limit: bytes of data pages that the target may hold, 0 for no limit
  * @blocksize: logical block size in bytes
+ * @submit_queues: hardware queues, %MYBRD_QUEUE_MQ only
+ * @hw_queue_depth: requests in flight on each of them
+ * @queue_mode: which front end takes the I/O
+ * @home_node: NUMA node of the data pages, or NUMA_NO_NODE for the writer's
+ * @discard: whether the disk takes discards
  */
 struct mybrd_config {
 	u64			size;
+	u64			mem_limit;
 	unsigned int		blocksize;
+	unsigned int		submit_queues;
+	unsigned int		hw_queue_depth;
+	enum mybrd_queue_mode	queue_mode;
+	int			home_node;
+	bool			discard;
 };
+
+#define MYBRD_DEFAULT_CONFIG {			\
+	.size		= 1ULL << 30,		\
+	.blocksize	= SECTOR_SIZE,		\
+	.submit_queues	= 1,			\
+	.hw_queue_depth	= 64,			\
+	.queue_mode	= MYBRD_QUEUE_BIO,	\
+	.home_node	= NUMA_NO_NODE,		\
+	.discard	= true,			\
+}
 
 /**
  * struct mybrd_target - one RAM disk
- * @node: in the list of targets: changed under mybrd_targets_lock, walked
+ * @node: in the list of live targets: changed under mybrd_targets_lock, walked
  *	under rcu_read_lock()
+ * @named: in the list of all targets, live or not; under mybrd_targets_lock
  * @doomed: in the private list of whoever takes the target down
- * @ref: one for the list, one for each holder
+ * @ref: one for the list of live targets, one for each holder
  * @released: completed by the last mybrd_put_target()
  * @store: the data
- * @disk: the block device; valid as long as the target
+ * @disk: the block device; there from power on to power off, under @power_lock,
+ *	and for whoever found the target in the list or holds a reference
+ * @tag_set: what the mq front end queues with
  * @debugfs: the target's own file
+ * @power_lock: protects @config and the changes of @disk
+ * @config: what the target is, or will be at power on
+ * @claimed: nobody may open the disk; under disk->open_mutex
+ * @item: the configfs directory, unused for targets made at load
  * @name: unique; fixed at creation
+ * @disk_name: follows from @name
  */
 struct mybrd_target {
 	struct list_head	node;
+	struct list_head	named;
 	struct list_head	doomed;
 	refcount_t		ref;
 	struct completion	released;
 	struct mybrd_store	store;
 	struct gendisk		*disk;
+	struct blk_mq_tag_set	tag_set;
 	struct dentry		*debugfs;
+	struct mutex		power_lock;	/* @config, changes of @disk */
+	struct mybrd_config	config;
+	bool			claimed;
+	struct config_item	item;
 	char			name[MYBRD_NAME_MAX + 1];
+	char			disk_name[DISK_NAME_LEN];
 };
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void mybrd_store_init(struct mybrd_store *store);
+int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last, gfp_t gfp);
 void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);
 struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index, gfp_t gfp);
@@ -93,6 +163,7 @@ struct mybrd_target *mybrd_add_target(const char *name, const struct mybrd_confi
 struct mybrd_target *mybrd_find_target(const char *name);
 void mybrd_put_target(struct mybrd_target *target);
 void mybrd_remove_targets(struct list_head *doomed);
+int mybrd_resize_target(struct mybrd_target *target, u64 size);
 
 int mybrd_parse_bytes(const char *text, u64 *bytes);
 #endif
