@@ -216,21 +216,47 @@ static void mybrd_uncharge(struct mybrd_store *store, unsigned long nr)
 }
 
 /*
- * The reserve is judged by what reclaim could free, not by what is free: a
- * machine full of page cache is not out of memory.  That takes a while to add
- * up, so it is done once for every MYBRD_BATCH pages.
+ * Does the rest of the system keep its reserve?  That is judged by what reclaim
+ * could free, not by what is free: a machine full of page cache is not out of
+ * memory.  But dirty page cache may be waiting to be written to us.
  */
+static bool mybrd_memory_left(unsigned long nr)
+{
+	long left = si_mem_available() - global_node_page_state(NR_FILE_DIRTY) -
+		    global_node_page_state(NR_WRITEBACK);
+
+	return left >= mybrd_reserve + (long)nr;
+}
+
+static bool mybrd_count_up(atomic_long_t *count, unsigned long nr, unsigned long max)
+{
+	long old = atomic_long_read(count);
+
+	do {
+		if (old + nr > max)
+			return false;
+	} while (!atomic_long_try_cmpxchg(count, &old, old + nr));
+	return true;
+}
+
 static bool mybrd_try_charge(struct mybrd_store *store, unsigned long nr)
 {
-	unsigned long of_store = atomic_long_add_return(nr, &store->charged);
-	unsigned long of_all = atomic_long_add_return(nr, &mybrd_charged);
+	unsigned long all;
 
-	if (of_store <= READ_ONCE(store->max_pages) && of_all <= READ_ONCE(mybrd_max_pages) &&
-	    (of_all / MYBRD_BATCH == (of_all - nr) / MYBRD_BATCH ||
-	     si_mem_available() >= mybrd_reserve + (long)nr))
-		return true;
-	mybrd_uncharge(store, nr);
-	return false;
+	if (!mybrd_count_up(&store->charged, nr, READ_ONCE(store->max_pages)))
+		return false;
+	if (!mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_max_pages))) {
+		atomic_long_sub(nr, &store->charged);
+		return false;
+	}
+
+	/* Memory takes a while to add up, so look once for every MYBRD_BATCH pages. */
+	all = atomic_long_read(&mybrd_charged);
+	if (all / MYBRD_BATCH != (all - nr) / MYBRD_BATCH && !mybrd_memory_left(nr)) {
+		mybrd_uncharge(store, nr);
+		return false;
+	}
+	return true;
 }
 
 /* Pages on their way back through a grace period are waited for before giving up. */
@@ -258,8 +284,7 @@ static struct page *mybrd_alloc_page(const struct mybrd_store *store, gfp_t gfp)
 	struct page *page;
 
 	while (!(page = alloc_pages_node(store->node, gfp, 0))) {
-		if (!gfpflags_allow_blocking(gfp) || ++tries > 8 ||
-		    si_mem_available() < mybrd_reserve)
+		if (!gfpflags_allow_blocking(gfp) || ++tries > 8 || !mybrd_memory_left(1))
 			break;
 		if (atomic_long_read(&mybrd_waiting))
 			rcu_barrier();
@@ -269,19 +294,18 @@ static struct page *mybrd_alloc_page(const struct mybrd_store *store, gfp_t gfp)
 	return page;
 }
 
-/* mybrd_insert_page() for a caller that has paid; *@used tells whether it was for us. */
-static struct page *mybrd_insert_charged(struct mybrd_store *store, pgoff_t index, gfp_t gfp,
-					 bool *used)
-	__must_hold(RCU)
+/*
+ * Fill a hole that is paid for; *@used tells whether the payment was needed.
+ * Called outside of a section, returns inside one, which keeps the page.
+ */
+static struct page *mybrd_fill_hole(struct mybrd_store *store, pgoff_t index, gfp_t gfp,
+				    bool *used)
+	__acquires(RCU)
 {
-	struct page *page, *ours;
-	int err = -ENOMEM;
+	struct page *page, *ours = mybrd_alloc_page(store, gfp | __GFP_ZERO | __GFP_HIGHMEM);
+	int err = ours ? radix_tree_maybe_preload(gfp) : -ENOMEM;
 
 	*used = false;
-	mybrd_section_end(store, index);
-	ours = mybrd_alloc_page(store, gfp | __GFP_ZERO | __GFP_HIGHMEM);
-	if (ours)
-		err = radix_tree_maybe_preload(gfp);
 	mybrd_section_begin(store, index);
 	if (err)
 		goto out_free;
@@ -335,12 +359,13 @@ VISIBLE_IF_KUNIT struct page *mybrd_insert_page(struct mybrd_store *store, pgoff
 	bool used;
 	int err;
 
-	rcu_read_unlock();
+	mybrd_section_end(store, index);
 	err = mybrd_charge(store, 1, gfp);
-	rcu_read_lock();
-	if (err)
+	if (err) {
+		mybrd_section_begin(store, index);
 		return ERR_PTR(err);
-	page = mybrd_insert_charged(store, index, gfp, &used);
+	}
+	page = mybrd_fill_hole(store, index, gfp, &used);
 	if (!used)
 		mybrd_uncharge(store, 1);
 	return page;
@@ -406,8 +431,10 @@ VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pg
 
 		mybrd_section_begin(store, index);
 		page = mybrd_lookup_page(store, index);
-		if (!page)
-			page = mybrd_insert_charged(store, index, gfp, &used);
+		if (!page) {
+			mybrd_section_end(store, index);
+			page = mybrd_fill_hole(store, index, gfp, &used);
+		}
 		mybrd_section_end(store, index);
 
 		err = PTR_ERR_OR_ZERO(page);
