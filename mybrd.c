@@ -158,6 +158,12 @@ static atomic_long_t mybrd_charged;
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
 static long mybrd_reserve __read_mostly;
 
+/**
+ * mybrd_store_init - make an empty store without a limit
+ * @store: memory for it, in any state
+ *
+ * Context: any; nobody may use the store yet.
+ */
 VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 {
 	memset(store, 0, sizeof(*store));
@@ -571,7 +577,12 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_discard_pages);
 
-/* Free everything at once.  No reader is left, so there is nobody to wait for. */
+/**
+ * mybrd_store_empty - free every page at once
+ * @store: the store; no reader and no writer is left, so there is nobody to wait for
+ *
+ * Context: process, yields between batches.
+ */
 VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 {
 	struct page *batch;
@@ -938,9 +949,10 @@ static unsigned long mybrd_limit_pages(u64 bytes)
 	return bytes ? min_t(u64, DIV_ROUND_UP_ULL(bytes, PAGE_SIZE), ULONG_MAX) : ULONG_MAX;
 }
 
-static int mybrd_alloc_tag_set(struct mybrd_target *target)
+static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
 {
 	struct blk_mq_tag_set *set = &target->tag_set;
+	int err;
 
 	memset(set, 0, sizeof(*set));
 	set->ops = &mybrd_mq_ops;
@@ -948,14 +960,16 @@ static int mybrd_alloc_tag_set(struct mybrd_target *target)
 	set->queue_depth = target->config.hw_queue_depth;
 	set->numa_node = target->config.home_node;
 	set->flags = MYBRD_MQ_FLAGS;
-	return blk_mq_alloc_tag_set(set);
+	err = blk_mq_alloc_tag_set(set);
+	return err ? ERR_PTR(err) : set;
 }
 
 static void mybrd_put_disk(struct mybrd_target *target)
 {
-	put_disk(target->disk);
+	if (target->disk)
+		put_disk(target->disk);
 	target->disk = NULL;
-	if (target->config.queue_mode == MYBRD_QUEUE_MQ)
+	if (target->tag_set.tags)
 		blk_mq_free_tag_set(&target->tag_set);
 }
 
@@ -973,17 +987,12 @@ static int mybrd_power_on(struct mybrd_target *target)
 	refcount_set(&target->ref, 1);
 	reinit_completion(&target->released);
 
-	if (config->queue_mode == MYBRD_QUEUE_MQ) {
-		err = mybrd_alloc_tag_set(target);
-		if (err)
-			goto err_out;
-		set = &target->tag_set;
-	}
-	disk = mybrd_alloc_disk(config, set);
-	if (IS_ERR(disk)) {
-		err = PTR_ERR(disk);
-		goto err_free_tag_set;
-	}
+	if (config->queue_mode == MYBRD_QUEUE_MQ)
+		set = mybrd_alloc_tag_set(target);
+	disk = IS_ERR(set) ? ERR_CAST(set) : mybrd_alloc_disk(config, set);
+	err = PTR_ERR_OR_ZERO(disk);
+	if (err)
+		goto err_put;
 	target->disk = disk;
 	disk->fops = set ? &mybrd_mq_fops : &mybrd_bio_fops;
 	disk->private_data = target;
@@ -992,7 +1001,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 
 	err = device_add_disk(NULL, disk, mybrd_disk_groups);
 	if (err)
-		goto err_put_disk;
+		goto err_put;
 	target->store.dev = disk_devt(disk);
 	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
 					      &mybrd_target_fops);
@@ -1002,13 +1011,8 @@ static int mybrd_power_on(struct mybrd_target *target)
 	mutex_unlock(&mybrd_targets_lock);
 	return 0;
 
-err_put_disk:
+err_put:
 	mybrd_put_disk(target);
-	goto err_out;
-err_free_tag_set:
-	if (set)
-		blk_mq_free_tag_set(set);
-err_out:
 	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
 	return err;
 }
