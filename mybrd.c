@@ -736,11 +736,15 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	struct mybrd_store *store = &target->store;
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 end = pos + bytes;
+	u64 capacity = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
 	pgoff_t first = pos >> PAGE_SHIFT;
 	pgoff_t last = (end - 1) >> PAGE_SHIFT;
 	bool nowait = bio->bi_opf & REQ_NOWAIT;
 	int err = 0;
 
+	/* The block layer looks too, but not at what comes through a partition. */
+	if (end > capacity)
+		return -EIO;
 	if (nowait && bytes > MYBRD_NOWAIT_BYTES)
 		return -EAGAIN;
 
@@ -766,7 +770,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 		fallthrough;
 	case REQ_OP_DISCARD:
 		/* The last page counts as whole even where the disk ends inside it. */
-		if (end == (u64)get_capacity(target->disk) << SECTOR_SHIFT)
+		if (end == capacity)
 			end = round_up(end, PAGE_SIZE);
 		return mybrd_discard(store, pos, end, nowait);
 	case REQ_OP_FLUSH:
@@ -908,9 +912,11 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 {
 	struct mybrd_target *target;
 
-	if (!mybrd_name_valid(name))
-		return ERR_PTR(mybrd_refuse("name", name, "[A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}",
-					    MYBRD_NAME_MAX - 1));
+	if (!mybrd_name_valid(name)) {
+		pr_err("name='%*pE': must be [A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}\n",
+		       (int)strnlen(name, 64), name, MYBRD_NAME_MAX - 1);
+		return ERR_PTR(-EINVAL);
+	}
 
 	target = kzalloc(sizeof(*target), GFP_KERNEL);
 	if (!target)
@@ -999,9 +1005,12 @@ static int mybrd_power_on(struct mybrd_target *target)
 	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
 	set_capacity(disk, config->size >> SECTOR_SHIFT);
 
+	/* A new disk is empty: there are no partitions to look for yet. */
+	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	err = device_add_disk(NULL, disk, mybrd_disk_groups);
 	if (err)
 		goto err_put;
+	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	target->store.dev = disk_devt(disk);
 	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
 					      &mybrd_target_fops);
@@ -1839,8 +1848,12 @@ static int __init mybrd_init(void)
 		mutex_init(&mybrd_subsys.su_mutex);
 		err = configfs_register_subsystem(&mybrd_subsys);
 	}
-	if (err)
+	if (err) {
 		mybrd_remove_all();
+		/* Somebody may have opened a disk, and a load that fails waits for nobody. */
+		while (module_refcount(THIS_MODULE) > 1)
+			schedule_timeout_uninterruptible(1);
+	}
 	return err;
 }
 
