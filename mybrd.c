@@ -234,6 +234,12 @@ static bool mybrd_memory_left(unsigned long nr)
 	return left >= mybrd_reserve + (long)nr;
 }
 
+/*
+ * How to allocate for a write: not into filesystems or swap above us (NOIO), not
+ * into the OOM killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
+ */
+#define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
+
 static bool mybrd_count_up(atomic_long_t *count, unsigned long nr, unsigned long max)
 {
 	long old = atomic_long_read(count);
@@ -266,12 +272,10 @@ static bool mybrd_try_charge(struct mybrd_store *store, unsigned long nr)
 }
 
 /* Pages on their way back through a grace period are waited for before giving up. */
-static int mybrd_charge(struct mybrd_store *store, unsigned long nr, gfp_t gfp)
+static int mybrd_charge(struct mybrd_store *store, unsigned long nr)
 {
 	if (mybrd_try_charge(store, nr))
 		return 0;
-	if (!gfpflags_allow_blocking(gfp))
-		return -EAGAIN;
 	if (atomic_long_read(&mybrd_waiting)) {
 		rcu_barrier();
 		if (mybrd_try_charge(store, nr))
@@ -284,13 +288,13 @@ static int mybrd_charge(struct mybrd_store *store, unsigned long nr, gfp_t gfp)
  * One try of an allocation that may not call the OOM killer is soon over, also
  * where there is plenty to reclaim.  As long as there is, try again.
  */
-static struct page *mybrd_alloc_page(const struct mybrd_store *store, gfp_t gfp)
+static struct page *mybrd_alloc_page(const struct mybrd_store *store)
 {
 	unsigned int tries = 0;
 	struct page *page;
 
-	while (!(page = alloc_pages_node(store->node, gfp, 0))) {
-		if (!gfpflags_allow_blocking(gfp) || ++tries > 8 || !mybrd_memory_left(1))
+	while (!(page = alloc_pages_node(store->node, MYBRD_GFP | __GFP_ZERO | __GFP_HIGHMEM, 0))) {
+		if (++tries > 8 || !mybrd_memory_left(1))
 			break;
 		if (atomic_long_read(&mybrd_waiting))
 			rcu_barrier();
@@ -304,12 +308,11 @@ static struct page *mybrd_alloc_page(const struct mybrd_store *store, gfp_t gfp)
  * Fill a hole that is paid for; *@used tells whether the payment was needed.
  * Called outside of a section, returns inside one, which keeps the page.
  */
-static struct page *mybrd_fill_hole(struct mybrd_store *store, pgoff_t index, gfp_t gfp,
-				    bool *used)
+static struct page *mybrd_fill_hole(struct mybrd_store *store, pgoff_t index, bool *used)
 	__acquires(RCU)
 {
-	struct page *page, *ours = mybrd_alloc_page(store, gfp | __GFP_ZERO | __GFP_HIGHMEM);
-	int err = ours ? radix_tree_maybe_preload(gfp) : -ENOMEM;
+	struct page *page, *ours = mybrd_alloc_page(store);
+	int err = ours ? radix_tree_preload(MYBRD_GFP) : -ENOMEM;
 
 	*used = false;
 	mybrd_section_begin(store, index);
@@ -337,28 +340,24 @@ static struct page *mybrd_fill_hole(struct mybrd_store *store, pgoff_t index, gf
 out_free:
 	if (ours)
 		__free_page(ours);
-	if (err)
-		return ERR_PTR(gfpflags_allow_blocking(gfp) ? -ENOSPC : -EAGAIN);
-	return page;
+	return err ? ERR_PTR(-ENOSPC) : page;
 }
 
 /**
  * mybrd_insert_page - fill a hole with a page of zeros
  * @store: the store to change
  * @index: where, in units of PAGE_SIZE
- * @gfp: how to allocate; without __GFP_DIRECT_RECLAIM this never sleeps
  *
- * Context: inside the caller's rcu_read_lock(), which is left to allocate and
+ * Context: inside the caller's rcu_read_lock(), which is left to sleep and
  * entered again before store->lock is dropped: from its first moment in the
  * tree the new page may be discarded, and only the section keeps it.  Pages
  * found before the call are no longer the caller's to use.
  *
  * Return: the page now at @index, ours or that of whoever inserted first, good
  * until the section ends; ERR_PTR(-ENOSPC) when a limit is reached or there is
- * no memory, ERR_PTR(-EAGAIN) in its place where sleeping might have helped.
+ * no memory.
  */
-VISIBLE_IF_KUNIT struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
-						gfp_t gfp)
+VISIBLE_IF_KUNIT struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index)
 	__must_hold(RCU)
 {
 	struct page *page;
@@ -366,12 +365,12 @@ VISIBLE_IF_KUNIT struct page *mybrd_insert_page(struct mybrd_store *store, pgoff
 	int err;
 
 	mybrd_section_end(store, index);
-	err = mybrd_charge(store, 1, gfp);
+	err = mybrd_charge(store, 1);
 	if (err) {
 		mybrd_section_begin(store, index);
 		return ERR_PTR(err);
 	}
-	page = mybrd_fill_hole(store, index, gfp, &used);
+	page = mybrd_fill_hole(store, index, &used);
 	if (!used)
 		mybrd_uncharge(store, 1);
 	return page;
@@ -407,19 +406,17 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
  * @store: the store to change
  * @first: first index, in units of PAGE_SIZE
  * @last: last index, inclusive
- * @gfp: how to allocate; without __GFP_DIRECT_RECLAIM this never sleeps
  *
  * All are paid for before any is allocated, so that a write that does not fit
  * changes nothing.  Where memory itself fails half-way, the pages that came
  * before stay: they hold the zeros that were read there before.
  *
- * Context: process; not inside rcu_read_lock().
+ * Context: process, sleeps; not inside rcu_read_lock().
  *
- * Return: 0, -ENOSPC or -EAGAIN as mybrd_insert_page().  A discard may take
- * pages away again before the caller gets to them.
+ * Return: 0, or -ENOSPC as mybrd_insert_page().  A discard may take pages away
+ * again before the caller gets to them.
  */
-VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last,
-				    gfp_t gfp)
+VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
 	unsigned long holes = mybrd_count_holes(store, first, last);
 	pgoff_t index;
@@ -427,7 +424,7 @@ VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pg
 
 	if (!holes)
 		return 0;
-	err = mybrd_charge(store, holes, gfp);
+	err = mybrd_charge(store, holes);
 	if (err)
 		return err;
 
@@ -439,7 +436,7 @@ VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pg
 		page = mybrd_lookup_page(store, index);
 		if (!page) {
 			mybrd_section_end(store, index);
-			page = mybrd_fill_hole(store, index, gfp, &used);
+			page = mybrd_fill_hole(store, index, &used);
 		}
 		mybrd_section_end(store, index);
 
@@ -447,8 +444,7 @@ VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pg
 		holes -= used;
 		if (index == last)
 			break;
-		if (gfpflags_allow_blocking(gfp))
-			cond_resched();
+		cond_resched();
 	}
 	mybrd_uncharge(store, holes);
 	return err;
@@ -475,16 +471,20 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 	*nr = 0;
 	spin_lock(&store->lock);
 	radix_tree_for_each_slot(slot, &store->pages, &iter, *first) {
+		pgoff_t index = iter.index;
 		struct page *page;
 
-		if (iter.index > last || *nr == MYBRD_BATCH)
+		if (index > last || *nr == MYBRD_BATCH)
 			break;
 		page = radix_tree_deref_slot_protected(slot, &store->lock);
-		*first = iter.index + 1;
 		radix_tree_iter_delete(&store->pages, &iter, slot);
 		set_page_private(page, chain);
 		chain = (unsigned long)page;
+		*first = index + 1;
 		++*nr;
+		/* The iterator wraps where a page at the highest index takes its node along. */
+		if (index == last)
+			break;
 	}
 	WRITE_ONCE(store->nr_pages, store->nr_pages - *nr);
 	spin_unlock(&store->lock);
@@ -608,16 +608,11 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
  * MYBRD_BATCH pages at most; between two of them the CPU is offered to others.
  *
  * REQ_NOWAIT forbids even that, so a nowait bio that would hold the CPU for
- * long is sent back at once.
+ * long is sent back at once.  So is a nowait write that meets a hole: a page may
+ * need nodes in the tree, which only radix_tree_preload() can promise.  Without
+ * it the tree may run out of them half-way, and keep empty ones for ever.
  */
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
-
-/*
- * Allocate for a write: never into filesystems or swap above us (NOIO), never
- * into the OOM killer (NORETRY), never the emergency reserves (NOMEMALLOC).
- */
-#define MYBRD_GFP		(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
-#define MYBRD_GFP_NOWAIT	(GFP_NOWAIT | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
 /* @page is NULL for a hole; neither side crosses a page. */
 static void mybrd_copy_bvec(const struct bio_vec *bv, struct page *page, unsigned int offset,
@@ -641,7 +636,6 @@ static void mybrd_copy_bvec(const struct bio_vec *bv, struct page *page, unsigne
 static int mybrd_rw(struct mybrd_store *store, const struct bio *bio, bool nowait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	gfp_t gfp = nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP;
 	struct bvec_iter iter = bio->bi_iter;
 	bool write = op_is_write(bio_op(bio));
 
@@ -656,7 +650,8 @@ static int mybrd_rw(struct mybrd_store *store, const struct bio *bio, bool nowai
 			struct page *page = mybrd_lookup_page(store, pos >> PAGE_SHIFT);
 
 			if (!page && write)
-				page = mybrd_insert_page(store, pos >> PAGE_SHIFT, gfp);
+				page = nowait ? ERR_PTR(-EAGAIN) :
+						mybrd_insert_page(store, pos >> PAGE_SHIFT);
 			if (IS_ERR(page)) {
 				mybrd_section_end(store, pos >> PAGE_SHIFT);
 				return PTR_ERR(page);
@@ -750,9 +745,12 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 
 	switch (bio_op(bio)) {
 	case REQ_OP_WRITE:
-		if (bytes && first != last)
-			err = mybrd_populate(store, first, last,
-					     nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+		if (!bytes || first == last)
+			;
+		else if (!nowait)
+			err = mybrd_populate(store, first, last);
+		else if (mybrd_count_holes(store, first, last))
+			err = -EAGAIN;
 		fallthrough;
 	case REQ_OP_READ:
 		for (; bytes && !err; bio = bio->bi_next) {

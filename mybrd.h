@@ -153,10 +153,10 @@ struct mybrd_target {
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void mybrd_store_init(struct mybrd_store *store);
-int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last, gfp_t gfp);
+int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);
-struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index, gfp_t gfp);
+struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
 
 struct mybrd_target *mybrd_add_target(const char *name, const struct mybrd_config *config);
