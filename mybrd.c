@@ -1525,38 +1525,32 @@ static char mybrd_mem_limit[24] = "50%";
 
 static int mybrd_apply_mem_limit(const char *text)
 {
-	size_t len = strcspn(text, "%");
 	unsigned int percent;
-	char digits[8];
 	u64 bytes;
+	int end = 0;
 
-	if (text[len] && len < sizeof(digits)) {
-		memcpy(digits, text, len);
-		digits[len] = '\0';
-		if (kstrtouint(digits, 10, &percent) || !percent || percent > 100 ||
-		    strcmp(text + len, "%"))
-			goto refuse;
+	if (!mybrd_parse_bytes(text, &bytes))
+		WRITE_ONCE(mybrd_max_pages, mybrd_limit_pages(bytes));
+	else if (isdigit(*text) && sscanf(text, "%3u%%%n", &percent, &end) == 1 && end &&
+		 !text[end] && percent && percent <= 100)
 		WRITE_ONCE(mybrd_max_pages, mult_frac(totalram_pages(), percent, 100));
-		return 0;
-	}
-	if (mybrd_parse_bytes(text, &bytes))
-		goto refuse;
-	WRITE_ONCE(mybrd_max_pages, mybrd_limit_pages(bytes));
+	else
+		return mybrd_refuse("mem_limit", text,
+				    "bytes (K, M, G count), 1%% to 100%%, or 0 for no limit");
 	return 0;
-
-refuse:
-	return mybrd_refuse("mem_limit", text, "bytes (K, M, G count), 1%% to 100%%, 0 for none");
 }
 
 /* Under the kernel's lock for parameters.  At load, init looks at it with the others. */
 static int mybrd_mem_limit_set(const char *text, const struct kernel_param *kp)
 {
 	char value[sizeof(mybrd_mem_limit)];
+	ssize_t len = strscpy(value, text, sizeof(value));
 	int err = 0;
 
-	if (strscpy(value, text, sizeof(value)) < 0)
+	if (len < 0)
 		return mybrd_refuse("mem_limit", text, "shorter");
-	value[strcspn(value, "\n")] = '\0';
+	if (len && value[len - 1] == '\n')
+		value[len - 1] = '\0';
 	if (THIS_MODULE->state == MODULE_STATE_LIVE)
 		err = mybrd_apply_mem_limit(value);
 	if (!err)
