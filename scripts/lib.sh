@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# What the scripts beside this file share: messages, cleaning up, the cache,
+# and Debian packages. Messages go to stderr; stdout carries results.
+
+# shellcheck disable=SC2034 # for the others
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/mybrd
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "${0##*/}: $*"; exit 1; }
+
+# usage [STATUS]: print the calling script's opening comment, and leave.
+usage() {
+	sed -n '3,/^[^#]/ s/^# \{0,1\}//p' "$0" >&2
+	exit "${1:-0}"
+}
+
+# However a script ends, what it started in the background ends with it and
+# what it was in the middle of making goes.
+unfinished=()
+clean_up() {
+	local pid
+	for pid in $(jobs -p); do
+		kill -- "-$pid" 2>/dev/null || as_root kill -- "-$pid" || true
+	done
+	wait
+	[ ${#unfinished[@]} = 0 ] || rm -rf "${unfinished[@]}" 2>/dev/null ||
+		as_root rm -rf "${unfinished[@]}"
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "needs root for '$*': run as root, or install sudo"
+	fi
+}
+
+# A /dev/kvm alone proves nothing: without the CPU's own flag, a guest hangs.
+have_kvm() {
+	grep -Eqw 'svm|vmx' /proc/cpuinfo && (: <>/dev/kvm) 2>/dev/null
+}
+
+# cached NAME COMMAND...: make the cache entry NAME by calling COMMAND with a
+# new directory. The entry appears whole or not at all, and is made once even
+# when two runs want it at the same time.
+cached() {
+	local entry=$cache/$1 lock
+	shift
+	[ ! -d "$entry" ] || return 0
+	mkdir -p "$cache" || die "cannot create the cache $cache"
+	exec {lock}>"$entry.lock"
+	flock -n "$lock" || {
+		say "waiting for another run to make ${entry##*/} ..."
+		flock "$lock"
+	}
+	if [ ! -d "$entry" ]; then
+		unfinished+=("$entry.tmp")
+		rm -rf "$entry.tmp"
+		mkdir "$entry.tmp"
+		"$@" "$entry.tmp"
+		mv "$entry.tmp" "$entry"
+	fi
+	exec {lock}>&-
+}
+
+# background COMMAND...: start COMMAND, whose process group clean_up can end.
+background() {
+	set -m
+	"$@" </dev/null &
+	set +m
+}
+
+# logged LOG WHAT COMMAND...: run COMMAND with its output in LOG, and say
+# every 15 seconds how far it is.
+logged() {
+	local log=$1 what=$2 start=$SECONDS next=15 pid
+	shift 2
+	background "$@" >"$log" 2>&1
+	pid=$!
+	while sleep 0.2; kill -0 "$pid" 2>/dev/null; do
+		((SECONDS - start >= next)) || continue
+		say "  $what: $((SECONDS - start)) s, $(wc -l <"$log") steps"
+		((next += 15))
+	done
+	wait "$pid"
+}
+
+# sources SUITE...: apt source lines for Debian suites, from the archive that
+# this host's apt already uses.
+sources() {
+	# shellcheck disable=SC2016 # apt expands it
+	local format='$(CODENAME) $(ORIGIN) $(REPO_URI)' index uri suite
+	index=$(apt-get indextargets --format "$format" 'Created-By: Packages')
+	case $index in
+	*" Debian "*) ;;
+	*)
+		as_root apt-get -qq update >&2
+		index=$(apt-get indextargets --format "$format" 'Created-By: Packages')
+		;;
+	esac
+	for suite; do
+		case $suite in
+		*-security) uri=$(awk '$2 == "Debian" && $1 ~ /-security$/ { print $3; exit }' <<<"$index") ;;
+		*) uri=$(awk '$2 == "Debian" && $1 !~ /-security$/ { print $3; exit }' <<<"$index") ;;
+		esac
+		[ -z "$uri" ] ||
+			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main"
+	done
+}
