@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Loading and unloading: 50 times without losing memory, never under somebody's
+# feet, and with readers of the debugfs files there all the time.
+
+set -u
+. "$(dirname "$0")/lib.sh"
+
+load size=64M
+ok "/dev/mybrd is a block device right after insmod" [ -b /dev/mybrd ]
+
+# an open device
+exec {fd}<>/dev/mybrd
+udevadm settle
+refused "rmmod of an open device is refused" "in use|busy" rmmod mybrd
+ok "and the device still works" dd if=/dev/zero of=/dev/mybrd bs=4k count=1 oflag=direct
+exec {fd}>&-
+udevadm settle
+ok "rmmod works once it is closed" rmmod mybrd
+is "$(ls -d /sys/module/mybrd /dev/mybrd* "$debugfs" 2>/dev/null)" "" "nothing of it is left"
+
+# a mounted device
+load size=64M
+mkfs.ext4 -q -F /dev/mybrd
+mount /dev/mybrd /mnt
+udevadm settle
+refused "rmmod of a mounted device is refused" "in use|busy" rmmod mybrd
+umount /mnt
+udevadm settle
+ok "rmmod works once it is unmounted" rmmod mybrd
+
+# 50 times, 4 MiB of data each: a leak of the data is 200 MiB, of one disk's structures 180 KiB of slab
+udev_pause
+cycle() {
+	insmod "$ko" size=64M &&
+		dd if=/dev/zero of=/dev/mybrd bs=1M count=4 oflag=direct status=none &&
+		rmmod mybrd
+}
+for _ in 1 2 3 4 5; do cycle || break; done		# what is allocated once
+before=$(settled_memory)
+slab=$(meminfo SUnreclaim)
+cycles=0
+for i in {1..50}; do
+	cycle || break
+	cycles=$i
+done
+is "$cycles" 50 "load, write and unload 50 times"
+after=$(settled_memory)
+slab_after=$(meminfo SUnreclaim)
+diag "MemFree before $before KiB, after $after KiB; unreclaimable slab $slab KiB, $slab_after KiB"
+ok "50 rounds cost less than 4 MiB of free memory" [ $((before - after)) -lt 4096 ]
+ok "50 rounds cost less than 128 KiB of slab" [ $((slab_after - slab)) -lt 128 ]
+
+# readers of the listing and of one target's file, while the module comes and goes
+readers=()
+for file in targets target/mybrd target/1; do
+	(
+		n=0
+		renice -n 19 $BASHPID >/dev/null
+		while [ ! -e /tmp/stop ]; do
+			{ read -r line <"$debugfs/$file"; } 2>/dev/null && ((n++))
+			line=
+		done
+		echo "$n" >"/tmp/readers-${file//\//-}"
+		: "$line"
+	) &
+	readers+=($!)
+done
+rounds=0
+while [ $rounds -lt 8 ]; do
+	insmod "$ko" size=1M nr_devices=4 || break
+	for _ in {1..50}; do		# a reader inside may delay it, no more
+		rmmod mybrd 2>/dev/null && break
+		sleep 0.05
+	done
+	[ ! -d /sys/module/mybrd ] || break
+	((++rounds))
+done
+touch /tmp/stop
+wait "${readers[@]}"
+is "$rounds" 8 "8 rounds of insmod and rmmod with readers in debugfs"
+for file in targets target-mybrd target-1; do
+	ok "the reader of $file got through ($(cat "/tmp/readers-$file") times)" \
+		[ "$(cat "/tmp/readers-$file")" -gt 0 ]
+done
+
+udev_resume
+done_testing

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# ext4 and xfs on the disk: a tree of files copied there reads back the same,
+# after a remount and a trim too, and the file system stays clean.
+
+set -u
+. "$(dirname "$0")/lib.sh"
+
+tree=/usr/share/doc
+[ "$(du -sm /usr/lib/udev | cut -f1)" -lt 1 ] || tree=/usr/lib/udev
+sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 md5sum | md5sum); }
+want=$(sums $tree)
+diag "$tree: $(du -sm $tree | cut -f1) MiB, $(find $tree -type f | wc -l) files"
+
+round_trip() {
+	local mode=$1 fs=$2 check=$3 full less
+	load_mode "$mode" size=512M
+	ok "$mode, $fs: mkfs" "mkfs.$fs" -q /dev/mybrd
+	mkdir -p /mnt
+	ok "$mode, $fs: mount" mount -t "$fs" /dev/mybrd /mnt || return
+	cp -a $tree /mnt/tree
+	cp -a $tree /mnt/second
+	head -c 8M /dev/urandom >/mnt/large
+	md5sum </mnt/large >/tmp/large.sum
+	sync
+	full=$(pages mybrd)
+	is "$(sums /mnt/tree)" "$want" "$mode, $fs: the copy is the same"
+	rm -rf /mnt/second
+	sync
+	ok "$mode, $fs: fstrim" fstrim -v /mnt
+	less=$(pages mybrd)
+	diag "pages: $full, after rm and fstrim $less"
+	ok "$mode, $fs: fstrim gave pages back" [ "$less" -lt "$full" ]
+	umount /mnt
+	echo 3 >/proc/sys/vm/drop_caches
+	ok "$mode, $fs: mount again" mount -t "$fs" /dev/mybrd /mnt || return
+	is "$(sums /mnt/tree)" "$want" "$mode, $fs: still the same after trim and remount"
+	is "$(md5sum </mnt/large)" "$(cat /tmp/large.sum)" "$mode, $fs: and so is one large file"
+	umount /mnt
+	# shellcheck disable=SC2086
+	ok "$mode, $fs: the file system is clean" $check /dev/mybrd
+}
+
+for mode in $(modes); do
+	round_trip "$mode" ext4 "fsck.ext4 -fn"
+	round_trip "$mode" xfs "xfs_repair -n"
+done
+
+done_testing

@@ -1,0 +1,230 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Limits: a write that does not fit gets ENOSPC and changes nothing, memory that
+# is on its way back is waited for, the counters are exact, and a machine with
+# too little memory goes on working.
+# vm: -m 512
+
+set -u
+. "$(dirname "$0")/configfs.sh"
+
+param=/sys/module/mybrd/parameters/mem_limit
+total=$(meminfo MemTotal)
+diag "MemTotal $total KiB"
+try() { dd if=/dev/zero of="$1" bs="$2" count="$3" oflag=direct conv=notrunc "${@:4}"; }
+full="No space left on device"
+
+# The limit of one target and that of all of them: shown back, live, bytes or a share.
+load size=64M
+no_udev
+is "$(cat $param)" 50% "by default all targets together may have half of the memory"
+for value in 32M 25% 100% 1% 12345 0 50%; do
+	ok "mem_limit=$value is taken" bash -c "echo $value >$param"
+	is "$(cat $param)" "$value" "and shown back"
+done
+run_perl <<'END'
+my $param = "/sys/module/mybrd/parameters/mem_limit";
+my $wrong = "";
+for my $value (qw(0% 101% 50%% 5x% -1 50%x %), "1 %", "x" x 30) {
+	logged();
+	my $so = not_one_line(put($param, $value), "mem_limit", $value);
+	$wrong .= "'$value': $so; " if $so;
+	$wrong .= "'$value' shows; " if slurp($param) ne "50%";
+}
+is($wrong, "", "the module's mem_limit: bad values are EINVAL and one line, and change nothing");
+END
+
+limits() {
+	local mode=$1 i before after
+	target a size=64M mem_limit=1M queue_mode="$mode"
+	target b size=64M queue_mode="$mode"
+
+	ok "$mode: what fits is taken" try /dev/mybrd-a 1M 1
+	refused "$mode: one sector more is not" "$full" try /dev/mybrd-a 512 1 seek=4096
+	ok "$mode: what is there can be written again" try /dev/mybrd-a 1M 1
+	ok "$mode: another target has its own limit" try /dev/mybrd-b 4M 1
+	is "$(counter mybrd-a pages) $(counter mybrd-a enospc) $(counter mybrd-b enospc)" "256 1 0" "$mode: and the counters know"
+	for i in {1..5}; do try /dev/mybrd-a 64k 1 seek=$((100 + i)) 2>/dev/null; done
+	is "$(counter mybrd-a enospc)" 6 "$mode: each refusal counts"
+	set_ a mem_limit 2M
+	ok "$mode: a higher limit counts at once" try /dev/mybrd-a 1M 1 seek=1
+	set_ a mem_limit 64K
+	ok "$mode: a limit below what is there takes nothing away" [ "$(counter mybrd-a pages)" = 512 ]
+	ok "$mode: and what is there can be written again" try /dev/mybrd-a 1M 2
+	refused "$mode: but nothing else" "$full" try /dev/mybrd-a 4k 1 seek=8192
+	discard /dev/mybrd-a
+	ok "$mode: until enough is given back" try /dev/mybrd-a 64k 1
+
+	# All together: b has 4M
+	echo 5M >$param
+	set_ a mem_limit 0
+	ok "$mode: mem_limit of the module: what fits is taken" try /dev/mybrd-a 512k 1
+	refused "$mode: beyond it no target gets more" "$full" try /dev/mybrd-b 1M 1 seek=8
+	echo 6M >$param
+	ok "$mode: until it is raised" try /dev/mybrd-b 1M 1 seek=8
+	remove a
+	ok "$mode: or another target goes" try /dev/mybrd-b 512k 1 seek=32
+	echo 50% >$param
+	remove b
+
+	# All or nothing: half of the range is there, and more than half of the rest would fit.
+	target a size=16M mem_limit=4M queue_mode="$mode"
+	perl -e 'print "a" x 4096, "\0" x 4096 for 1 .. 128' >/tmp/half
+	dd if=/tmp/half of=/dev/mybrd-a bs=4k seek=2048 oflag=direct conv=notrunc,sparse status=none
+	is "$(counter mybrd-a pages)" 128 "$mode: 1 MiB, every other page of it written"
+	try /dev/mybrd-a 4k 796 status=none
+	before="$(sum /dev/mybrd-a) $(cd /sys/block/mybrd-a/mybrd && grep . pages inserts frees)"
+	refused "$mode: 1 MiB there does not fit: ENOSPC" "$full" try /dev/mybrd-a 1M 1 seek=8
+	after="$(sum /dev/mybrd-a) $(cd /sys/block/mybrd-a/mybrd && grep . pages inserts frees)"
+	is "$after" "$before" "$mode: and not a byte has changed, nor has a counter"
+	is "$(counter mybrd-a enospc)" 1 "$mode: one refusal"
+	discard -l 112K /dev/mybrd-a
+	refused "$mode: short of one page it does not fit yet" "$full" try /dev/mybrd-a 1028k 1 seek=8388608 oflag=direct,seek_bytes
+	discard -o 112K -l 8K /dev/mybrd-a
+	ok "$mode: with as much as it needs it does" try /dev/mybrd-a 1M 1 seek=8
+	is "$(only /dev/mybrd-a '\0' 8388608 1048576)" 0 "$mode: all of it"
+
+	# What waits for a grace period is waited for.
+	discard /dev/mybrd-a
+	is "$(for i in {1..40}; do try /dev/mybrd-a 4M 1 2>&1 && discard /dev/mybrd-a; done | grep -c "$full")" 0 \
+		"$mode: filling to the limit and discarding, 40 times in a row, never fails"
+	remove a
+}
+for mode in $(modes); do limits "$mode"; done
+
+# The counters are exact, and a write fails if and only if it does not fit: against a model.
+run_perl <<'END'
+my ($pages, $limit, $size) = (256, 100, 1 << 20);
+my $random = join "", map { pack "N", rand 1 << 32 } 1 .. 1 << 18;
+for my $mode ("bio", "mq") {
+	srand(my $seed = time);
+	mkdir "$cfs/m" or die "mkdir: $!";
+	put("$cfs/m/$_->[0]", $_->[1])
+		for ["size", $size], ["mem_limit", $limit * 4096], ["queue_mode", $mode], ["power", 1];
+	sysopen(my $h, "/dev/mybrd-m", O_RDWR | 040000) or die "open: $!";	# O_DIRECT
+	my $counter = sub { slurp("/sys/block/mybrd-m/mybrd/$_[0]") };
+	my $model = "\0" x $size;
+	my (%there, %did, @wrong);
+	my ($inserts, $frees, $refused, $peak) = (0, 0, 0, 0);
+	for my $step (1 .. 500) {
+		my $op = (qw(write write write write discard zero punch))[rand 7];
+		my $len = 512 * (1 + int rand($op eq "write" && rand() < 0.8 ? 64 : 1024));
+		my $off = 512 * int rand(($size - $len) / 512 + 1);
+		my ($first, $last) = ($off >> 12, ($off + $len - 1) >> 12);
+		if ($op eq "write") {
+			my $data = substr $random, 4 * int rand(1000), $len;
+			$len = length $data;
+			$last = ($off + $len - 1) >> 12;
+			my @new = grep { !$there{$_} } $first .. $last;
+			my $fits = keys(%there) + @new <= $limit;
+			sysseek $h, $off, 0;
+			my $put = syswrite $h, $data;
+			my $error = defined $put ? $put : error_name();
+			push @wrong, "step $step: " . @new . " pages beside " . keys(%there) . ": $error"
+				if $error ne ($fits ? $len : "ENOSPC");
+			if (defined $put) {
+				$there{$_} = 1 for @new;
+				$inserts += @new;
+				substr $model, $off, $len, $data;
+			} else {
+				$refused++;
+			}
+			$op .= $fits ? " fits" : " does not fit";
+		} else {
+			# BLKDISCARD, BLKZEROOUT, fallocate(PUNCH_HOLE | KEEP_SIZE)
+			my $done = $op eq "discard" ? ioctl($h, 0x1277, pack "QQ", $off, $len) :
+				   $op eq "zero" ? ioctl($h, 0x127f, pack "QQ", $off, $len) :
+				   syscall(285, fileno $h, 3, $off, $len) == 0;
+			push @wrong, "step $step: $op: $!" if !$done;
+			substr $model, $off, $len, "\0" x $len;
+			if ($op ne "zero") {
+				$first++ if $off & 4095;
+				$last-- if $off + $len & 4095;
+				delete $there{$_} and $frees++ for $first .. $last;
+			}
+		}
+		$did{$op}++;
+		$peak = keys %there if keys %there > $peak;
+		my $got = $counter->("pages") . " " . $counter->("inserts");
+		push @wrong, "step $step, $op: pages and inserts are $got, not " . keys(%there) . " $inserts"
+			if $got ne keys(%there) . " $inserts";
+	}
+	for (1 .. 100) {
+		last if $counter->("waiting_pages") == 0;
+		select undef, undef, undef, 0.05;
+	}
+	sysseek $h, 0, 0;
+	my $data = "";
+	sysread $h, $data, 65536, length $data for 1 .. 16;
+	close $h;
+	print "# seed $seed: ", join(", ", map { "$_ $did{$_}" } sort keys %did), "\n";
+	is(join("; ", @wrong[0 .. ($#wrong < 4 ? $#wrong : 4)]), "", "$mode: 500 operations at random: ENOSPC if and only if it does not fit, pages as the model has");
+	is(join(" ", map { $counter->($_) } qw(pages inserts frees waiting_pages peak_pages enospc)),
+	   keys(%there) . " $inserts $frees 0 $peak $refused", "$mode: in the end each counter is exact");
+	is($data eq $model, 1, "$mode: and the disk holds what the model holds");
+	is(scalar(keys %did), 5, "$mode: all kinds of operations were there");
+	put("$cfs/m/power", 0);
+	rmdir "$cfs/m";
+}
+END
+
+# A disk of 4 GiB in a machine of 512 MiB
+oom_kills() { dmesg | grep -ciE 'out of memory|oom-kill|invoked oom'; }
+overfill() {
+	local limit=$1 mode=$2 said written before after
+	load_mode "$mode" size=4G
+	echo "$limit" >$param
+	before=$(settled_memory)
+	said=$(try /dev/mybrd 1M 1024 2>&1)
+	like "$said" "$full" "mem_limit=$limit, $mode: 1 GiB onto 4 GiB stops with ENOSPC"
+	written=$(($(pages mybrd) / 256))
+	in_range $written 100 $((total * 15 / 16384)) "mem_limit=$limit, $mode: after a good part of the memory ($written MiB)"
+	ok "mem_limit=$limit, $mode: the shell is alive" ls /
+	ok "mem_limit=$limit, $mode: the system keeps a reserve ($(meminfo MemAvailable) KiB)" \
+		[ "$(meminfo MemAvailable)" -gt $((total / 32)) ]
+	is "$(only /dev/mybrd '\0' 0 16777216)" 0 "mem_limit=$limit, $mode: what was written can be read"
+	ok "mem_limit=$limit, $mode: discard" discard /dev/mybrd
+	sleep 0.3
+	after=$(settled_memory)
+	ok "mem_limit=$limit, $mode: gives the memory back ($before KiB free, then $after)" [ "$after" -gt $((before - 8192)) ]
+	ok "mem_limit=$limit, $mode: writing works again" try /dev/mybrd 1M 64
+}
+overfill 50% bio
+overfill 0 bio
+[ "$(modes)" = bio ] || overfill 0 mq
+is "$(oom_kills)" 0 "the OOM killer never came"
+
+# Page cache is no reason to refuse.
+load size=1G
+find /usr -xdev -type f -size -4M -print0 | xargs -0 cat >/dev/null 2>&1
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=350 status=none
+free=$(meminfo MemFree)
+diag "MemFree $free KiB, Cached $(meminfo Cached), Buffers $(meminfo Buffers)"
+ok "memory is full of page cache" [ "$free" -lt 65536 ]
+ok "what fits into half of the memory is written all the same" try /dev/mybrd 1M $((total / 1024 / 2 - 32))
+is "$(counter mybrd enospc)" 0 "without a refusal"
+
+# File systems on a disk that gets full
+filled() {
+	local fs=$1 said status=0
+	load size=1G
+	target f size=1G mem_limit=48M
+	ok "$fs: mkfs" "mkfs.$fs" -q /dev/mybrd-f
+	mount -t "$fs" /dev/mybrd-f /mnt
+	said=$(dd if=/dev/zero of=/mnt/file bs=1M count=96 conv=fsync 2>&1) || status=$?
+	ok "$fs: writing more than there is room for fails ($status)" [ $status != 0 ]
+	like "$said" "error|$full|Read-only|shut down" "$fs: and says so"
+	ok "$fs: the shell is alive" ls /mnt
+	ok "$fs: umount returns" timeout 60 umount /mnt
+	ok "$fs: the disk refused writes" [ "$(counter mybrd-f enospc)" -gt 0 ]
+	ok "$fs: with more memory" set_ f mem_limit 0
+	ok "$fs: it can be made anew" "mkfs.$fs" -q "$([ "$fs" = xfs ] && echo -f || echo -F)" /dev/mybrd-f
+	ok "$fs: mounts" mount -t "$fs" /dev/mybrd-f /mnt
+	ok "$fs: and takes data" dd if=/dev/zero of=/mnt/file bs=1M count=64 conv=fsync
+	umount /mnt
+	remove f
+}
+filled ext4
+filled xfs
+is "$(oom_kills)" 0 "nor did the OOM killer come for file systems"
+done_testing

@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# When the system runs out of memory, the log says how much of it the disks
+# hold: a line each, the largest first, at most eight, and not more than once in
+# ten seconds. A process that is too big is killed; the disks keep their data.
+# vm: -m 512
+
+set -u
+. "$(dirname "$0")/configfs.sh"
+
+echo -1000 >/proc/self/oom_score_adj
+dmesg -n 3	# the kernel shows a call trace with each kill, and that is no bug
+load size=16M
+no_udev
+
+lines() { said_since "$1" | grep 'out of memory' || true; }
+kills() { dmesg | sed "1,/$1/d" | grep -c 'Killed process'; }
+
+# A process that may be killed, and the OOM killer told to come
+kill_one() {
+	local try pid
+	sh -c 'echo 1000 >/proc/self/oom_score_adj; exec sleep 300' &
+	pid=$!
+	until [ "$(cat /proc/$pid/oom_score_adj)" = 1000 ] && [ "$(cat /proc/$pid/comm)" = sleep ]; do sleep 0.05; done
+	marker "$1"
+	echo f >/proc/sysrq-trigger
+	for try in {1..100}; do
+		[ "$(kills "$1")" = 0 ] || break
+		sleep 0.05
+	done
+	kill $pid 2>/dev/null
+	wait $pid 2>/dev/null
+	[ "$(kills "$1")" = 1 ] || fail "the OOM killer came once ($1, $try)"
+}
+
+# hold NAME PAGES: a target with so many pages
+hold() {
+	target "$1" size=16M && dd if=/dev/zero of="/dev/mybrd-$1" bs=4k count="$2" oflag=direct status=none
+}
+line() { echo "mybrd: out of memory: mybrd-$1 holds $2 pages ($(($2 * 4)) KiB)"; }
+
+hold c 100
+hold a 700
+target empty size=16M
+hold b 350
+kill_one first-
+is "$(lines first-)" "$(line a 700; line b 350; line c 100)" \
+	"one line a target, the largest first: its disk, its pages; nothing of empty ones"
+kill_one second-
+is "$(lines second-)" "" "a second time at once says nothing"
+
+# Ten targets: the top eight
+pages=(5 80 10 70 20 60 30)
+for i in "${!pages[@]}"; do hold "t$i-" "${pages[i]}"; done
+fill /dev/mybrd-a x 0 $((16 << 20))
+want=$(line a 4096; line b 350; line c 100; line t1- 80; line t3- 70; line t5- 60; line t6- 30; line t4- 20)
+sum=$(sum /dev/mybrd-a)
+sleep 11
+
+# This time memory is really short.
+marker third-
+cat >/tmp/hog.pl <<'END'
+open(my $h, ">", "/proc/self/oom_score_adj") or die;
+print $h "1000";
+close $h or die;
+my @all;
+push @all, "x" x (1 << 20) while 1;
+END
+{ perl /tmp/hog.pl; } 2>/dev/null
+is $? 137 "a process that wants more than there is gets killed"
+is "$(kills third-)" 1 "it alone"
+is "$(lines third-)" "$want" "ten targets hold memory: the log names the top eight"
+is "$(sum /dev/mybrd-a)" "$sum" "what the disks hold is still there"
+ok "and they take more" fill /dev/mybrd-b y 8388608 1048576
+ok "all can be removed" remove_all
+
+is "$(dmesg | sed '1,/first-/d' | grep -E 'BUG|WARNING|Oops|suspicious|blocked for')" "" "the log shows no bug"
+dmesg -n 7
+done_testing

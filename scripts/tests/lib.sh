@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# What the tests beside this file share. A test is a bash script NN-name.t that
+# runs as root in a VM (scripts/systest) and speaks TAP:
+#
+#	. "$(dirname "$0")/lib.sh"
+#	load size=64M                  # insmod; once more loads it anew
+#	ok "what is promised" COMMAND  # the command succeeds
+#	is "$got" "$wanted" "what is promised"
+#	unload
+#	done_testing
+#
+# A header comment "# vm: -m 1024 -a rcu_nocbs=all" gives the VM's options.
+
+here=$(cd "${0%/*}" && pwd)
+payload=${MYBRD_PAYLOAD:-${here%/*}}
+ko=$payload/mybrd.ko
+# shellcheck disable=SC2034
+race=$payload/race
+debugfs=/sys/kernel/debug/mybrd
+tests=0
+failures=0
+
+diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+
+# marker TEXT: a line in the kernel log, so that a splat there has a neighbour
+marker() { printf 'test: %s\n' "$*" >/dev/kmsg; }
+
+pass() { ((++tests)); echo "ok $tests - $*"; marker "ok $tests - $*"; }
+fail() { ((++tests, ++failures)); echo "not ok $tests - $*"; marker "not ok $tests - $*"; }
+skip() { ((++tests)); echo "ok $tests - $1 # SKIP $2"; }
+
+# ok DESCRIPTION COMMAND...: what the command says is shown when it fails
+ok() {
+	local what=$1 said status=0
+	shift
+	said=$("$@" 2>&1) || status=$?
+	if [ $status = 0 ]; then
+		pass "$what"
+	else
+		fail "$what"
+		diag "$* -> $status"
+		diag "$said" | tail -n 20
+	fi
+	return $status
+}
+
+# refused DESCRIPTION PATTERN COMMAND...: it fails, and says a line like PATTERN
+refused() {
+	local what=$1 pattern=$2 said
+	shift 2
+	if said=$("$@" 2>&1); then
+		fail "$what"
+		diag "succeeded: $*"
+	else
+		like "$said" "$pattern" "$what"
+	fi
+}
+
+is() {
+	if [ "$1" = "$2" ]; then
+		pass "$3"
+	else
+		fail "$3"
+		diag "got '$1', wanted '$2'"
+	fi
+}
+
+like() {
+	if [[ $1 =~ $2 ]]; then
+		pass "$3"
+	else
+		fail "$3"
+		diag "got '$1', wanted something like '$2'"
+	fi
+}
+
+# in_range GOT LEAST MOST DESCRIPTION
+in_range() {
+	if [ "${1:-none}" != none ] && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]; then
+		pass "$4"
+	else
+		fail "$4"
+		diag "got '$1', wanted $2 to $3"
+	fi
+}
+
+done_testing() {
+	unload
+	echo "1..$tests"
+	exit $((failures > 0))
+}
+
+# The queue modes that data path tests run in: all that the module has.
+modes() {
+	if [ -n "${MYBRD_MODES:-}" ]; then
+		echo "$MYBRD_MODES"
+	elif modinfo -p "$ko" | grep -q '^queue_mode:'; then
+		echo "bio mq"
+	else
+		echo bio
+	fi
+}
+
+# for mode in $(modes); do load_mode "$mode" size=64M; ...
+load_mode() {
+	local mode=$1
+	shift
+	if [ "$mode" = bio ]; then load "$@"; else load "queue_mode=$mode" "$@"; fi
+}
+
+# load PARAMETERS...: load the module, anew if it was loaded, and let udev settle
+load() {
+	unload
+	marker "insmod $*"
+	modprobe -q configfs || true
+	insmod "$ko" "$@" || { fail "insmod $*"; return 1; }
+	settle
+}
+
+# settle: udev has done what it does about the latest events; nothing if it is paused
+settle() { [ ! -S /run/udev/control ] || udevadm settle --timeout=30; }
+
+# udev, and whatever it started, may hold the node for a moment longer.
+unload() {
+	local try
+	[ -d /sys/module/mybrd ] || return 0
+	settle
+	for try in 1 2 3 4 5; do
+		rmmod mybrd 2>/dev/null && return 0
+		sleep 0.2
+	done
+	fail "rmmod after $try tries"
+	rmmod mybrd
+}
+
+# What udev does to a disk that was written to must not disturb a count.
+# (--stop-exec-queue would do, if --start-exec-queue started it for certain.)
+udev_pause() { udevadm settle && udevadm control --exit; }
+udev_resume() { /lib/systemd/systemd-udevd --daemon 2>/dev/null && udevadm settle; }
+
+# What the module said since the marker, without the kernel's remarks on modules that are built elsewhere
+said_since() {
+	dmesg | sed "1,/$1/d" | sed -n 's/^\[[^]]*\] \(mybrd: .*\)/\1/p' |
+		grep -v -e 'out-of-tree module' -e 'module verification failed'
+}
+
+# pages NAME: data pages that a target holds
+pages() { awk -v n="$1" '$1 == n { print $4 }' "$debugfs/targets"; }
+
+# sum FILE [OFFSET LENGTH]: a checksum of part of a device, past the page cache
+sum() {
+	dd if="$1" iflag=direct,skip_bytes,count_bytes bs=64k skip="${2:-0}" count="${3:-999999999999}" \
+		status=none | md5sum | cut -d' ' -f1
+}
+
+# discard OPTIONS... DEVICE: blkdiscard without the warning
+discard() {
+	local said
+	said=$(blkdiscard -f "$@" 2>&1) || { printf '%s\n' "$said"; return 1; }
+}
+
+meminfo() { awk -v k="$1:" '$1 == k { print $2 }' /proc/meminfo; }
+
+# settled_memory: KiB free, when nothing more comes back by itself. Free pages
+# that a CPU keeps at hand do not count as free: from here on it keeps few.
+settled_memory() {
+	echo 1000000 >/proc/sys/vm/percpu_pagelist_high_fraction
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 0.3
+	meminfo MemFree
+}
