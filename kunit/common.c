@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suites for mybrd: what they share
+ */
+#include <linux/delay.h>
+#include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/version.h>
+
+#include "common.h"
+
+size_t first_difference(const void *a, const void *b, size_t len)
+{
+	const u8 *x = a, *y = b;
+	size_t i;
+
+	if (!memcmp(a, b, len))
+		return len;
+	for (i = 0; x[i] == y[i]; i++)
+		;
+	return i;
+}
+
+static bool reader_may_leave(struct reader *reader)
+{
+	return kthread_should_stop() || (reader->until && reader->until());
+}
+
+static int reader_thread(void *data)
+{
+	unsigned long end = jiffies + PATIENCE;
+	struct reader *reader = data;
+	int wrong = 0;
+
+	rcu_read_lock();
+	wrong += !reader->look(reader->arg);
+	complete(&reader->inside);
+	while (!reader_may_leave(reader) && time_before(jiffies, end)) {
+		wrong += !reader->look(reader->arg);
+		cpu_relax();
+	}
+	rcu_read_unlock();
+
+	/* Out of patience is wrong as well: what came later was not under a reader. */
+	wrong += !reader_may_leave(reader);
+	while (!kthread_should_stop())
+		msleep(20);
+	return wrong;
+}
+
+void reader_enter(struct kunit *test, struct reader *reader, bool (*look)(void *arg), void *arg)
+{
+	init_completion(&reader->inside);
+	reader->look = look;
+	reader->arg = arg;
+	reader->task = kthread_run(reader_thread, reader, "mybrd-reader");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, reader->task);
+	wait_for_completion(&reader->inside);
+}
+
+int reader_leave(struct reader *reader)
+{
+	return kthread_stop(reader->task);
+}
+
+static int relay_thread(void *data)
+{
+	struct relay *relay = data;
+	bool relieved, stay;
+
+	while (!kthread_should_stop()) {
+		void *found = NULL;
+
+		rcu_read_lock();
+		relay->look(relay->arg, &found);
+		/* Whoever sees this entry sees what was there for the look before it. */
+		smp_store_release(&relay->inside, current);
+		WRITE_ONCE(relay->changes, READ_ONCE(relay->changes) + 1);
+		do {
+			cpu_relax();
+			/* Pairs with the release above, in the other thread. */
+			relieved = smp_load_acquire(&relay->inside) != current ||
+				   kthread_should_stop();
+			stay = relay->look(relay->arg, &found);
+		} while (stay || !relieved);
+		rcu_read_unlock();
+		cond_resched();
+	}
+	return 0;
+}
+
+void relay_start(struct kunit *test, struct relay *relay)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		relay->tasks[i] = kthread_run(relay_thread, relay, "mybrd-relay%d", i);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(relay->tasks[0]) || IS_ERR(relay->tasks[1]));
+	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(relay->changes) > 10));
+}
+
+void relay_stop(struct relay *relay)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		kthread_stop(relay->tasks[i]);
+}
+
+#ifdef CONFIG_KRETPROBES
+
+struct watcher {
+	struct kretprobe probe;
+	bool registered;
+	bool only_mybrd;
+	unsigned long failure;		/* what the function returns when it shall fail */
+	struct task_struct *task;
+	unsigned int nr_fail;
+	unsigned int begun;
+	unsigned int calls;
+};
+
+static struct module *mybrd;
+
+static int watch_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	struct watcher *watcher = container_of(get_kretprobe(ri), struct watcher, probe);
+
+	if (watcher->task != current)
+		return 1;
+	WRITE_ONCE(watcher->begun, watcher->begun + 1);
+	return 0;
+}
+
+static int watch_return(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	struct watcher *watcher = container_of(get_kretprobe(ri), struct watcher, probe);
+
+	if (watcher->only_mybrd && !within_module(get_kretprobe_retaddr(ri), mybrd))
+		return 0;
+	watcher->calls++;
+	if (watcher->nr_fail) {
+		watcher->nr_fail--;
+		regs_set_return_value(regs, watcher->failure);
+	}
+	return 0;
+}
+
+#define WATCHER(symbol, ...) {						\
+	.probe = {							\
+		.kp.symbol_name	= symbol,				\
+		.kp.flags	= KPROBE_FLAG_DISABLED,			\
+		.entry_handler	= watch_entry,				\
+		.handler	= watch_return,				\
+	},								\
+	__VA_ARGS__							\
+}
+
+static struct watcher watchers[NR_WATCHED] = {
+	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true),
+	[SLAB_ALLOCATION] = WATCHER("should_failslab", .failure = -ENOMEM),
+	[FREE_PAGES]	  = WATCHER("__free_pages", .only_mybrd = true),
+	[SYNCHRONIZE_RCU] = WATCHER("synchronize_rcu", .only_mybrd = true),
+	[RCU_BARRIER]	  = WATCHER("rcu_barrier", .only_mybrd = true),
+};
+
+void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
+{
+	struct watcher *watcher = &watchers[which];
+
+	if (!watcher->registered)
+		kunit_skip(test, "this kernel has no %s()",
+			   watcher->probe.kp.symbol_name);
+	watcher->calls = 0;
+	watcher->begun = 0;
+	watcher->nr_fail = nr_fail;
+	watcher->task = current;
+	KUNIT_ASSERT_EQ(test, enable_kretprobe(&watcher->probe), 0);
+}
+
+unsigned int watch_begun(enum watched which)
+{
+	return READ_ONCE(watchers[which].begun);
+}
+
+unsigned int unwatch(enum watched which)
+{
+	struct watcher *watcher = &watchers[which];
+
+	disable_kretprobe(&watcher->probe);
+	watcher->task = NULL;
+	return watcher->calls;
+}
+
+/* The default target knows which module it comes from. */
+static struct module *find_mybrd(void)
+{
+	struct mybrd_target *target = mybrd_find_target("mybrd");
+	struct module *owner;
+
+	if (!target)
+		return NULL;
+	owner = target->disk->fops->owner;
+	mybrd_put_target(target);
+	return owner;
+}
+
+static int __init mybrd_kunit_init(void)
+{
+	int i;
+
+	mybrd = find_mybrd();
+	if (!mybrd)
+		return -ENODEV;
+	for (i = 0; i < NR_WATCHED; i++)
+		watchers[i].registered = !register_kretprobe(&watchers[i].probe);
+	return 0;
+}
+
+static void __exit mybrd_kunit_exit(void)
+{
+	int i;
+
+	for (i = 0; i < NR_WATCHED; i++)
+		if (watchers[i].registered)
+			unregister_kretprobe(&watchers[i].probe);
+}
+
+#else
+
+void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
+{
+	kunit_skip(test, "this kernel has no kprobes");
+}
+
+unsigned int watch_begun(enum watched which)
+{
+	return 0;
+}
+
+unsigned int unwatch(enum watched which)
+{
+	return 0;
+}
+
+static int __init mybrd_kunit_init(void)
+{
+	return 0;
+}
+
+static void __exit mybrd_kunit_exit(void)
+{
+}
+
+#endif
+
+module_init(mybrd_kunit_init);
+module_exit(mybrd_kunit_exit);
+
+#if KERNEL_VERSION(6, 13, 0) > LINUX_VERSION_CODE
+MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
+#else
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+#endif
+MODULE_DESCRIPTION("KUnit suites for mybrd");
+MODULE_LICENSE("GPL");

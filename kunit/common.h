@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the KUnit suites of mybrd share: readers that stay in a read-side
+ * section, and a watch on calls into the kernel.
+ */
+#ifndef MYBRD_KUNIT_COMMON_H
+#define MYBRD_KUNIT_COMMON_H
+
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+
+#include "mybrd.h"
+
+/* Longer than anything here takes on a slow machine. */
+#define PATIENCE	(15 * HZ)
+
+/* How long a test looks for something that must not happen. */
+#define WATCHED_MS	50
+
+/* Look at @condition until it holds, and sleep between two looks; false after PATIENCE. */
+#define comes_true(condition)						\
+({									\
+	unsigned long __end = jiffies + PATIENCE;			\
+	bool __true;							\
+									\
+	while (!(__true = (condition)) && time_before(jiffies, __end))	\
+		usleep_range(500, 1000);				\
+	__true;								\
+})
+
+/* The first offset at which two buffers differ, or @len. */
+size_t first_difference(const void *a, const void *b, size_t len);
+
+/*
+ * A reader: a thread that enters a read-side section, calls @look(@arg) there
+ * again and again, and stays until it is told to leave, or until @until() where
+ * that is set. The return value of reader_leave() says how often @look found
+ * something wrong.
+ */
+struct reader {
+	struct task_struct *task;
+	struct completion inside;
+	bool (*look)(void *arg);
+	void *arg;
+	bool (*until)(void);
+};
+
+void reader_enter(struct kunit *test, struct reader *reader, bool (*look)(void *arg), void *arg);
+int reader_leave(struct reader *reader);
+
+/*
+ * A relay: two readers that relieve each other, each in its section until the
+ * other is in one as well, so that at no moment there is none. Each calls
+ * @look(@arg, &found) again and again, with found being NULL at the start of a
+ * section, and stays longer while that returns true.
+ */
+struct relay {
+	bool (*look)(void *arg, void **found);
+	void *arg;
+	struct task_struct *tasks[2];
+	struct task_struct *inside;	/* who entered last */
+	unsigned int changes;
+};
+
+void relay_start(struct kunit *test, struct relay *relay);
+void relay_stop(struct relay *relay);
+
+/*
+ * A watch: between watch() and unwatch(), calls of one kernel function by the
+ * current task are counted, and the first ones of an allocation can be made to
+ * fail. That is where fault injection decides, so the caller sees a true
+ * failure, whatever the attributes of failslab and fail_page_alloc say.
+ */
+enum watched {
+	PAGE_ALLOCATION,	/* from anywhere */
+	SLAB_ALLOCATION,	/* from anywhere */
+	FREE_PAGES,		/* from mybrd.ko, like those below */
+	SYNCHRONIZE_RCU,
+	RCU_BARRIER,
+	NR_WATCHED
+};
+
+/* Skips the test where the kernel has no such function to watch. */
+void watch(struct kunit *test, enum watched which, unsigned int nr_fail);
+/* Calls begun since watch(), for other threads to look at. */
+unsigned int watch_begun(enum watched which);
+/* Returns the number of calls that came back since watch(). */
+unsigned int unwatch(enum watched which);
+
+#endif /* MYBRD_KUNIT_COMMON_H */

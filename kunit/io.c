@@ -1,0 +1,862 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite mybrd_io: real bios on a real target, compared byte for byte with
+ * a plain buffer
+ */
+#include <linux/bio.h>
+#include <linux/highmem.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/mm.h>
+#include <linux/perf_event.h>
+#include <linux/random.h>
+#include <linux/vmalloc.h>
+
+#include "common.h"
+
+/*
+ * The disk is a little longer than the longest nowait bio, and ends inside a
+ * page. Most tests use its first MODEL_PAGES, some of which are holes.
+ */
+#define DISK_PAGES	(BIO_MAX_VECS + 8)
+#define TAIL_SECTORS	3
+#define DISK_SECTORS	((sector_t)DISK_PAGES * PAGE_SECTORS + TAIL_SECTORS)
+#define MODEL_PAGES	6
+
+/* A bio's memory: three pages of data from any offset on, and what is around them. */
+#define MAX_DATA	(3 * PAGE_SIZE)
+#define BUF_ORDER	3
+#define BUF_PAGES	BIT(BUF_ORDER)
+#define MAX_SEGMENTS	64
+#define GUARD		0xee
+
+static struct io {
+	struct mybrd_target *target;
+	struct mybrd_store *store;
+	struct block_device *bdev;
+	struct page *buf;	/* BUF_PAGES pages that bios point into */
+	u8 *image;		/* what they should contain */
+	u8 *model;		/* what the disk should contain, MODEL_PAGES of it */
+	u8 *noise;		/* random bytes to write, as many as in @model */
+	struct bio_vec bv[MAX_SEGMENTS];
+	unsigned int nr_bv;
+} io;
+
+/* How a bio's data lies in memory. */
+enum shape {
+	ONE_SEGMENT,		/* a multi-page bvec */
+	PAGES,			/* page after page, none beside the next, as from user space */
+	PIECES,			/* segments that are no multiple of a sector */
+};
+
+static const char * const shape_names[] = { "one segment", "pages", "pieces" };
+
+static const struct layout {
+	enum shape shape;
+	unsigned int offset;	/* in the first page */
+} layouts[] = {
+	{ ONE_SEGMENT, 0 }, { ONE_SEGMENT, 4 }, { ONE_SEGMENT, 508 }, { ONE_SEGMENT, 512 },
+	{ ONE_SEGMENT, 1024 }, { ONE_SEGMENT, 3584 }, { ONE_SEGMENT, 4092 },
+	{ PAGES, 0 }, { PAGES, 4 }, { PAGES, 508 }, { PAGES, 512 },
+	{ PAGES, 1024 }, { PAGES, 3584 }, { PAGES, 4092 },
+	{ PIECES, 0 }, { PIECES, 4 }, { PIECES, 508 }, { PIECES, 512 },
+	{ PIECES, 1024 }, { PIECES, 3584 }, { PIECES, 4092 },
+};
+
+static void layout_desc(const struct layout *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s from offset %u", shape_names[param->shape],
+		 param->offset);
+}
+
+KUNIT_ARRAY_PARAM(layout, layouts, layout_desc);
+
+static void add_segment(unsigned int page, unsigned int offset, unsigned int len)
+{
+	io.bv[io.nr_bv].bv_page = io.buf + page;
+	io.bv[io.nr_bv].bv_offset = offset;
+	io.bv[io.nr_bv].bv_len = len;
+	io.nr_bv++;
+}
+
+/* Lay @len bytes out in io.bv[]. */
+static void lay_out(const struct layout *layout, unsigned int len)
+{
+	static const unsigned int pieces[] = { 4, 1020, 508, 36, 3000, 516, 12 };
+	/* Pages in a row here are never in a row in memory. */
+	static const unsigned int order[] = { 6, 1, 4, 2, 5 };
+	unsigned int offset = layout->offset, page = 0, n;
+
+	io.nr_bv = 0;
+	if (layout->shape == ONE_SEGMENT) {
+		add_segment(1, offset, len);
+		return;
+	}
+	while (len) {
+		n = min_t(unsigned int, len, PAGE_SIZE - offset);
+		if (layout->shape == PIECES)
+			n = min(n, pieces[io.nr_bv % ARRAY_SIZE(pieces)]);
+		add_segment(order[page], offset, n);
+		len -= n;
+		offset += n;
+		if (offset == PAGE_SIZE) {
+			offset = 0;
+			page++;
+		}
+	}
+}
+
+/* Copy between io.bv[] and a plain buffer; @base is where io.buf's first page is. */
+static void copy_segments(u8 *base, u8 *plain, bool to_segments)
+{
+	unsigned int i;
+
+	for (i = 0; i < io.nr_bv; i++) {
+		const struct bio_vec *bv = &io.bv[i];
+		u8 *p = base + (bv->bv_page - io.buf) * PAGE_SIZE + bv->bv_offset;
+
+		if (to_segments)
+			memcpy(p, plain, bv->bv_len);
+		else
+			memcpy(plain, p, bv->bv_len);
+		plain += bv->bv_len;
+	}
+}
+
+static void init_bio(struct bio *bio, blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
+{
+	bio_init(bio, io.bdev, io.bv, ARRAY_SIZE(io.bv), opf);
+	bio->bi_iter.bi_sector = sector;
+	bio->bi_iter.bi_size = nr_sectors << SECTOR_SHIFT;
+	bio->bi_vcnt = io.nr_bv;
+}
+
+/* Through the block layer, as everybody does. */
+static int submit(blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
+{
+	struct bio bio;
+	int err;
+
+	init_bio(&bio, opf, sector, nr_sectors);
+	err = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return err;
+}
+
+static void keep_status(struct bio *bio)
+{
+	*(blk_status_t *)bio->bi_private = bio->bi_status;
+}
+
+/*
+ * Straight to the driver: for what the block layer would answer itself, or
+ * where it might sleep.
+ */
+static int submit_directly(blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
+{
+	blk_status_t status = BLK_STS_RESOURCE;
+	struct bio bio;
+
+	init_bio(&bio, opf, sector, nr_sectors);
+	bio.bi_private = &status;
+	bio.bi_end_io = keep_status;
+	io.target->disk->fops->submit_bio(&bio);
+	bio_uninit(&bio);
+	return blk_status_to_errno(status);
+}
+
+/* How a bio comes to the driver. */
+enum way {
+	WHOLE,
+	CLONED,		/* the middle of another bio: its iterator starts in mid-vector */
+	SPLIT,		/* in two parts, the second one first */
+};
+
+/*
+ * Submit io.bv[] as one bio of @nr_sectors. Leaves out the first @cut sectors
+ * and the last one when CLONED, and cuts after @cut of them when SPLIT.
+ */
+static int submit_in_a_way(enum way way, blk_opf_t opf, sector_t sector, unsigned int nr_sectors,
+			   unsigned int cut)
+{
+	struct bio bio, *part;
+	int err;
+
+	if (way == WHOLE)
+		return submit(opf, sector, nr_sectors);
+
+	init_bio(&bio, opf, sector, nr_sectors);
+	if (way == CLONED) {
+		part = bio_alloc_clone(io.bdev, &bio, GFP_NOIO, &fs_bio_set);
+		bio_advance(part, cut << SECTOR_SHIFT);
+		part->bi_iter.bi_size -= SECTOR_SIZE;
+		err = submit_bio_wait(part);
+	} else {
+		part = bio_split(&bio, cut, GFP_NOIO, &fs_bio_set);
+		err = submit_bio_wait(&bio) ?: submit_bio_wait(part);
+	}
+	bio_put(part);
+	bio_uninit(&bio);
+	return err;
+}
+
+/* Pages first to last of the store are those of the model, holes being zeros. */
+static void expect_model(struct kunit *test, pgoff_t first, pgoff_t last)
+{
+	pgoff_t i;
+
+	for (i = first; i <= last; i++) {
+		const u8 *model = io.model + i * PAGE_SIZE;
+		size_t same = PAGE_SIZE;
+		struct page *page;
+
+		rcu_read_lock();
+		page = mybrd_lookup_page(io.store, i);
+		if (page)
+			same = first_difference(page_address(page), model, PAGE_SIZE);
+		rcu_read_unlock();
+		if (!page && memchr_inv(model, 0, PAGE_SIZE))
+			same = 0;
+		KUNIT_ASSERT_EQ_MSG(test, same, PAGE_SIZE, "page %lu%s", i, page ? "" : ", a hole");
+	}
+}
+
+static bool is_hole(pgoff_t index)
+{
+	bool hole;
+
+	rcu_read_lock();
+	hole = !mybrd_lookup_page(io.store, index);
+	rcu_read_unlock();
+	return hole;
+}
+
+/* Disk and model get the same noise, but for the pages whose bit in @holes is set. */
+static void fill_disk(struct kunit *test, unsigned int holes)
+{
+	pgoff_t i;
+
+	for (i = 0; i < MODEL_PAGES; i++) {
+		io.nr_bv = 0;
+		if (holes & BIT(i)) {
+			KUNIT_ASSERT_EQ(test, mybrd_discard_pages(io.store, i, i, false), 0);
+			memset(io.model + i * PAGE_SIZE, 0, PAGE_SIZE);
+			continue;
+		}
+		memcpy(io.model + i * PAGE_SIZE, io.noise + i * PAGE_SIZE, PAGE_SIZE);
+		memcpy(page_address(io.buf), io.model + i * PAGE_SIZE, PAGE_SIZE);
+		add_segment(0, 0, PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, i * PAGE_SECTORS, PAGE_SECTORS), 0);
+	}
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/* Noise that is different from one write to the next. */
+static u8 *next_noise(void)
+{
+	static unsigned int turn;
+
+	return io.noise + ++turn * 52 % (MODEL_PAGES * PAGE_SIZE - MAX_DATA);
+}
+
+/* One write of noise, and the whole of its surroundings checked. */
+static void write_and_check(struct kunit *test, enum way way, sector_t sector, unsigned int nr)
+{
+	const struct layout *layout = test->param_value;
+	u64 pos = sector << SECTOR_SHIFT;
+	u8 *noise = next_noise();
+	unsigned int cut = nr / 2;
+
+	lay_out(layout, nr << SECTOR_SHIFT);
+	copy_segments(page_address(io.buf), noise, true);
+	KUNIT_ASSERT_EQ(test, submit_in_a_way(way, REQ_OP_WRITE, sector, nr, cut), 0);
+
+	if (way == CLONED)
+		memcpy(io.model + pos + (cut << SECTOR_SHIFT), noise + (cut << SECTOR_SHIFT),
+		       (nr - cut - 1) << SECTOR_SHIFT);
+	else
+		memcpy(io.model + pos, noise, nr << SECTOR_SHIFT);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/* One read, and the whole of the memory around it checked. */
+static void read_and_check(struct kunit *test, enum way way, sector_t sector, unsigned int nr)
+{
+	const struct layout *layout = test->param_value;
+	u8 *data = io.model + (sector << SECTOR_SHIFT);
+	u8 *memory = page_address(io.buf);
+	unsigned int cut = nr / 2;
+
+	lay_out(layout, nr << SECTOR_SHIFT);
+	memset(memory, GUARD, BUF_PAGES * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, submit_in_a_way(way, REQ_OP_READ, sector, nr, cut), 0);
+
+	memset(io.image, GUARD, BUF_PAGES * PAGE_SIZE);
+	if (way == CLONED) {
+		/* What was left out is as it was before. */
+		u8 *expected = io.image + BUF_PAGES * PAGE_SIZE;
+
+		memset(expected, GUARD, nr << SECTOR_SHIFT);
+		memcpy(expected + (cut << SECTOR_SHIFT), data + (cut << SECTOR_SHIFT),
+		       (nr - cut - 1) << SECTOR_SHIFT);
+		data = expected;
+	}
+	copy_segments(io.image, data, true);
+	KUNIT_ASSERT_EQ_MSG(test, first_difference(memory, io.image, BUF_PAGES * PAGE_SIZE),
+			    BUF_PAGES * PAGE_SIZE, "sector %llu, %u sectors", sector, nr);
+}
+
+/*
+ * Call @check for every alignment in page 1 and some or all lengths up to three
+ * pages. Pages 1 and 3 are holes, until something is written there.
+ */
+static void every_alignment(struct kunit *test, enum way way, unsigned int step,
+			    void (*check)(struct kunit *test, enum way way, sector_t sector,
+					  unsigned int nr))
+{
+	unsigned int shortest = way == WHOLE ? 1 : 2, sector, nr;
+
+	for (sector = PAGE_SECTORS; sector < 2 * PAGE_SECTORS; sector++) {
+		fill_disk(test, BIT(1) | BIT(3));
+		for (nr = shortest; nr <= 3 * PAGE_SECTORS; nr += step)
+			check(test, way, sector, nr);
+	}
+}
+
+/* A write changes its own bytes and no others, whatever its memory looks like. */
+static void write_at_every_alignment(struct kunit *test)
+{
+	every_alignment(test, WHOLE, 1, write_and_check);
+}
+
+/* A read gives the disk's bytes, zeros for a hole, and touches no other memory. */
+static void read_at_every_alignment(struct kunit *test)
+{
+	every_alignment(test, WHOLE, 1, read_and_check);
+	KUNIT_EXPECT_TRUE(test, is_hole(1));
+	KUNIT_EXPECT_TRUE(test, is_hole(3));
+}
+
+/* A clone is written from where its own iterator is to where that ends. */
+static void write_of_a_clone(struct kunit *test)
+{
+	every_alignment(test, CLONED, 5, write_and_check);
+}
+
+/* A clone is read into where its own iterator is, and no further. */
+static void read_into_a_clone(struct kunit *test)
+{
+	every_alignment(test, CLONED, 5, read_and_check);
+}
+
+/* The parts of a split bio can be written in any order. */
+static void write_of_a_split_bio(struct kunit *test)
+{
+	every_alignment(test, SPLIT, 5, write_and_check);
+}
+
+/* The parts of a split bio can be read in any order. */
+static void read_into_a_split_bio(struct kunit *test)
+{
+	every_alignment(test, SPLIT, 5, read_and_check);
+}
+
+static const struct zeroing_case {
+	const char *name;
+	blk_opf_t opf;
+	bool unmaps;
+} zeroing_cases[] = {
+	{ "discard", REQ_OP_DISCARD, true },
+	{ "write zeroes", REQ_OP_WRITE_ZEROES, true },
+	{ "write zeroes, no unmap", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, false },
+};
+
+static void zeroing_desc(const struct zeroing_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(zeroing, zeroing_cases, zeroing_desc);
+
+/*
+ * A zeroed range reads as zeros, partial pages too, and its neighbours don't;
+ * whole pages are given back unless NOUNMAP; a hole stays a hole.
+ */
+static void zeroing_at_every_alignment(struct kunit *test)
+{
+	const struct zeroing_case *param = test->param_value;
+	unsigned int sector, nr;
+	pgoff_t i;
+
+	for (sector = PAGE_SECTORS; sector < 2 * PAGE_SECTORS; sector++) {
+		for (nr = 1; nr <= 3 * PAGE_SECTORS; nr++) {
+			fill_disk(test, BIT(3));
+			io.nr_bv = 0;
+			KUNIT_ASSERT_EQ(test, submit(param->opf, sector, nr), 0);
+			memset(io.model + (sector << SECTOR_SHIFT), 0, nr << SECTOR_SHIFT);
+			expect_model(test, 0, MODEL_PAGES - 1);
+
+			for (i = 0; i < MODEL_PAGES; i++) {
+				bool whole = sector <= i * PAGE_SECTORS &&
+					     (i + 1) * PAGE_SECTORS <= sector + nr;
+
+				KUNIT_ASSERT_EQ_MSG(test, is_hole(i),
+						    i == 3 || (param->unmaps && whole),
+						    "page %lu after sector %u, %u sectors", i,
+						    sector, nr);
+			}
+		}
+	}
+}
+
+/* Where the disk ends inside its last page, what it has of that page is all of it. */
+static void zeroing_of_the_last_page(struct kunit *test)
+{
+	const struct zeroing_case *param = test->param_value;
+	const sector_t tail = DISK_SECTORS - TAIL_SECTORS;
+	const struct layout layout = { ONE_SEGMENT, 0 };
+	u8 *memory = page_address(io.buf + 1);
+
+	/* Not to the end: zeros in place. */
+	lay_out(&layout, TAIL_SECTORS << SECTOR_SHIFT);
+	memset(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT);
+	KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, tail, TAIL_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, submit(param->opf, tail, TAIL_SECTORS - 1), 0);
+	KUNIT_EXPECT_FALSE(test, is_hole(DISK_PAGES));
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, tail, TAIL_SECTORS), 0);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0, (TAIL_SECTORS - 1) << SECTOR_SHIFT), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory + ((TAIL_SECTORS - 1) << SECTOR_SHIFT), 0x5a,
+					     SECTOR_SIZE), NULL);
+
+	/* To the end: the page goes. */
+	KUNIT_EXPECT_EQ(test, submit(param->opf, tail, TAIL_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, is_hole(DISK_PAGES), param->unmaps);
+	memset(memory, GUARD, TAIL_SECTORS << SECTOR_SHIFT);
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, tail, TAIL_SECTORS), 0);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0, TAIL_SECTORS << SECTOR_SHIFT), NULL);
+}
+
+static const struct op_case {
+	const char *name;
+	blk_opf_t opf;
+	bool has_data;
+} op_cases[] = {
+	{ "read", REQ_OP_READ, true },
+	{ "write", REQ_OP_WRITE, true },
+	{ "discard", REQ_OP_DISCARD },
+	{ "write zeroes", REQ_OP_WRITE_ZEROES },
+	{ "write zeroes, no unmap", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP },
+};
+
+static void op_desc(const struct op_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(op, op_cases, op_desc);
+
+/* Lay @nr_sectors out for an operation, all of it in the same few pages of memory. */
+static void lay_out_op(const struct op_case *op, unsigned int nr_sectors)
+{
+	unsigned int len = nr_sectors << SECTOR_SHIFT, n;
+
+	io.nr_bv = 0;
+	while (op->has_data && len) {
+		n = min_t(unsigned int, len, BUF_PAGES * PAGE_SIZE);
+		add_segment(0, 0, n);
+		len -= n;
+	}
+}
+
+/* One bio may zero the whole disk, many batches, and gives all of it back. */
+static void zeroing_of_the_whole_disk(struct kunit *test)
+{
+	const struct zeroing_case *param = test->param_value;
+
+	lay_out_op(&op_cases[1], DISK_SECTORS);
+	KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, 0, DISK_SECTORS), 0);
+	KUNIT_ASSERT_EQ(test, io.store->nr_pages, DISK_PAGES + 1UL);
+	io.nr_bv = 0;
+	KUNIT_EXPECT_EQ(test, submit(param->opf, 0, DISK_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, param->unmaps ? 0UL : DISK_PAGES + 1UL);
+	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/* What reaches beyond the end of the disk is an error and changes nothing. */
+static void io_beyond_the_end(struct kunit *test)
+{
+	static const struct { sector_t first; unsigned int nr; } ranges[] = {
+		{ DISK_SECTORS - 1, 2 },
+		{ DISK_SECTORS - TAIL_SECTORS, PAGE_SECTORS },
+		{ DISK_SECTORS, 1 },
+		{ DISK_SECTORS + PAGE_SECTORS, PAGE_SECTORS },
+		{ (LLONG_MAX >> SECTOR_SHIFT) - 1, 8 },
+	};
+	const struct op_case *param = test->param_value;
+	const struct layout layout = { ONE_SEGMENT, 0 };
+	u8 *memory = page_address(io.buf + 1);
+	unsigned long before;
+	int i;
+
+	fill_disk(test, BIT(3));
+	lay_out(&layout, TAIL_SECTORS << SECTOR_SHIFT);
+	memset(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT);
+	KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, DISK_SECTORS - TAIL_SECTORS, TAIL_SECTORS), 0);
+	before = io.store->nr_pages;
+
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		lay_out_op(param, ranges[i].nr);
+		KUNIT_EXPECT_NE(test, submit(param->opf, ranges[i].first, ranges[i].nr), 0);
+	}
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, before);
+	expect_model(test, 0, MODEL_PAGES - 1);
+	lay_out(&layout, TAIL_SECTORS << SECTOR_SHIFT);
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, DISK_SECTORS - TAIL_SECTORS, TAIL_SECTORS), 0);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT), NULL);
+}
+
+/* A nowait bio is done, or sent back with -EAGAIN, without sleeping anywhere. */
+static void nowait_without_sleeping(struct kunit *test)
+{
+	static const struct { sector_t first; unsigned int nr; } ranges[] = {
+		{ PAGE_SECTORS + 3, 1 },
+		{ PAGE_SECTORS + 3, 3 * PAGE_SECTORS },
+		{ 3 * PAGE_SECTORS, PAGE_SECTORS },
+		{ 0, BIO_MAX_VECS * PAGE_SECTORS },
+	};
+	const struct op_case *param = test->param_value;
+	int i, err;
+
+	fill_disk(test, BIT(3));
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		lay_out_op(param, ranges[i].nr);
+		non_block_start();
+		err = submit_directly(param->opf | REQ_NOWAIT, ranges[i].first, ranges[i].nr);
+		non_block_end();
+		KUNIT_EXPECT_TRUE_MSG(test, !err || err == -EAGAIN, "%d", err);
+	}
+}
+
+/* A nowait bio that would keep the CPU for long comes back with -EAGAIN, undone. */
+static void nowait_of_a_long_bio(struct kunit *test)
+{
+	const struct op_case *param = test->param_value;
+	unsigned int limit = BIO_MAX_VECS * PAGE_SECTORS;
+	unsigned long before;
+
+	fill_disk(test, BIT(3));
+	before = io.store->nr_pages;
+	lay_out_op(param, limit + 1);
+	KUNIT_EXPECT_EQ(test, submit(param->opf | REQ_NOWAIT, 0, limit + 1), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, before);
+	expect_model(test, 0, MODEL_PAGES - 1);
+
+	/* The same without REQ_NOWAIT is done. */
+	KUNIT_EXPECT_EQ(test, submit(param->opf, 0, limit + 1), 0);
+}
+
+/* RAM has nothing to flush: FLUSH and FUA succeed, and a FUA write is a write. */
+static void flush_and_fua(struct kunit *test)
+{
+	const struct layout layout = { ONE_SEGMENT, 0 };
+
+	fill_disk(test, BIT(3));
+	io.nr_bv = 0;
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_PREFLUSH, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_FLUSH, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE | REQ_PREFLUSH, 0, 0), 0);
+
+	lay_out(&layout, PAGE_SIZE);
+	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE | REQ_PREFLUSH | REQ_FUA, 3,
+					      PAGE_SECTORS), 0);
+	memset(io.model + 3 * SECTOR_SIZE, 0x5a, PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/* An operation that mybrd does not have is refused, and changes nothing. */
+static void unsupported_operations(struct kunit *test)
+{
+	static const blk_opf_t ops[] = {
+		REQ_OP_SECURE_ERASE, REQ_OP_ZONE_APPEND, REQ_OP_ZONE_RESET, REQ_OP_ZONE_OPEN,
+		REQ_OP_DRV_IN, REQ_OP_DRV_OUT,
+	};
+	const struct layout layout = { ONE_SEGMENT, 0 };
+	int i;
+
+	fill_disk(test, BIT(3));
+	lay_out(&layout, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		KUNIT_EXPECT_EQ_MSG(test, submit_directly(ops[i], 0, PAGE_SECTORS), -EOPNOTSUPP,
+				    "operation %u", (__force u32)ops[i]);
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_SECURE_ERASE, 0, PAGE_SECTORS), -EOPNOTSUPP);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/*
+ * A write into a hole without memory is -ENOSPC, the hole stays one and other
+ * pages keep what they have. A write to pages that exist needs no memory.
+ */
+static void write_without_memory(struct kunit *test)
+{
+	const struct layout layout = { ONE_SEGMENT, 0 };
+	int err, again;
+
+	fill_disk(test, BIT(3));
+	rcu_barrier();
+	lay_out(&layout, PAGE_SIZE);
+	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
+
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	err = submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	again = submit_directly(REQ_OP_WRITE, 0, PAGE_SECTORS);
+	KUNIT_EXPECT_GE(test, unwatch(PAGE_ALLOCATION), 1U);
+
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_EQ(test, again, 0);
+	KUNIT_EXPECT_TRUE(test, is_hole(3));
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, MODEL_PAGES - 1UL);
+	memset(io.model, 0x5a, PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
+
+	/* With memory, the same write is done. */
+	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS), 0);
+	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/* A nowait write that meets a hole is -EAGAIN, and changes nothing before the hole either. */
+static void nowait_into_a_hole(struct kunit *test)
+{
+	const struct layout layout = { ONE_SEGMENT, 512 };
+
+	fill_disk(test, BIT(3));
+	lay_out(&layout, MAX_DATA);
+	memset(page_address(io.buf + 1), 0x5a, 4 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, 3 * PAGE_SECTORS, 1), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, 1 * PAGE_SECTORS,
+				     3 * PAGE_SECTORS), -EAGAIN);
+	KUNIT_EXPECT_TRUE(test, is_hole(3));
+	expect_model(test, 0, MODEL_PAGES - 1);
+
+	/* Without the hole, the same write is done. */
+	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, 0, 3 * PAGE_SECTORS), 0);
+	memset(io.model, 0x5a, 3 * PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/* A write that does not fit into the limit changes nothing, not even where it would fit. */
+static void write_beyond_the_limit(struct kunit *test)
+{
+	const struct layout layout = { ONE_SEGMENT, 512 };
+	int err;
+
+	fill_disk(test, BIT(2) | BIT(4));
+	rcu_barrier();
+	lay_out(&layout, MAX_DATA);
+	memset(page_address(io.buf + 1), 0x5a, 4 * PAGE_SIZE);
+
+	/* One more page is allowed, but the write has two holes to fill. */
+	io.store->max_pages = io.store->nr_pages + 1;
+	err = submit(REQ_OP_WRITE, 2 * PAGE_SECTORS, 3 * PAGE_SECTORS);
+	io.store->max_pages = ULONG_MAX;
+
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_TRUE(test, is_hole(2));
+	KUNIT_EXPECT_TRUE(test, is_hole(4));
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+static bool nothing_to_see(void *arg)
+{
+	return true;
+}
+
+static bool barrier_begun(void)
+{
+	return watch_begun(RCU_BARRIER);
+}
+
+/* A write that finds no memory waits for what is on its way before it gives up. */
+static void write_while_memory_is_on_its_way(struct kunit *test)
+{
+	const struct layout layout = { ONE_SEGMENT, 0 };
+	struct reader reader = { .until = barrier_begun };
+	unsigned int barriers;
+	long waiting;
+	int err;
+
+	fill_disk(test, 0);
+	lay_out(&layout, PAGE_SIZE);
+	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
+
+	watch(test, RCU_BARRIER, 0);
+	reader_enter(test, &reader, nothing_to_see, NULL);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 3, 3, false), 0);
+	waiting = atomic_long_read(&io.store->waiting);
+
+	watch(test, PAGE_ALLOCATION, 1);
+	err = submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 2U);
+	barriers = unwatch(RCU_BARRIER);
+
+	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, waiting, 1L);
+	KUNIT_EXPECT_EQ(test, barriers, 1U);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+/*
+ * What a breakpoint on a byte of data saw. The first touch is the test's own,
+ * outside of any section but those of the breakpoint's machinery.
+ */
+static unsigned int touched, touched_outside;
+static int depth_outside;
+
+static void byte_touched(struct perf_event *event, struct perf_sample_data *data,
+			 struct pt_regs *regs)
+{
+	if (!touched++)
+		depth_outside = rcu_preempt_depth();
+	else if (rcu_preempt_depth() <= depth_outside)
+		touched_outside++;
+}
+
+static const struct copy_case {
+	const char *name;
+	blk_opf_t opf;
+	unsigned int page;
+	bool in_store;		/* watch a byte of the disk's page, or one of the bio's */
+} copy_cases[] = {
+	{ "read", REQ_OP_READ, 0 },
+	{ "write", REQ_OP_WRITE, 0 },
+	{ "write to a disk page", REQ_OP_WRITE, 0, true },
+	{ "write into a hole", REQ_OP_WRITE, 3 },
+	{ "zero in place", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0, true },
+};
+
+static void copy_desc(const struct copy_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(copy, copy_cases, copy_desc);
+
+/*
+ * Data is copied inside a read-side section: a page that was looked up is not
+ * used after the section ended. The CPU itself tells when a byte is touched.
+ */
+static void copy_inside_the_section(struct kunit *test)
+{
+	const struct copy_case *param = test->param_value;
+	const struct layout layout = { ONE_SEGMENT, 0 };
+	struct perf_event *event;
+	struct perf_event_attr attr;
+	struct page *page;
+	int err;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
+		kunit_skip(test, "this kernel does not count read-side sections");
+
+	fill_disk(test, BIT(3));
+	lay_out(&layout, PAGE_SIZE);
+	rcu_read_lock();
+	page = param->in_store ? mybrd_lookup_page(io.store, param->page) : io.buf + 1;
+	rcu_read_unlock();
+
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)page_address(page) + 1000;
+	attr.bp_len = HW_BREAKPOINT_LEN_1;
+	attr.bp_type = HW_BREAKPOINT_RW;
+	touched = 0;
+	touched_outside = 0;
+	event = register_user_hw_breakpoint(&attr, byte_touched, NULL, current);
+	if (IS_ERR(event))
+		kunit_skip(test, "this machine has no breakpoint to give: %pe", event);
+	READ_ONCE(*(u8 *)attr.bp_addr);
+	err = submit_directly(param->opf, param->page * PAGE_SECTORS, PAGE_SECTORS);
+	unregister_hw_breakpoint(event);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_GE(test, touched, 2U);
+	KUNIT_EXPECT_EQ(test, touched_outside, 0U);
+}
+
+/* One target for the suite; every test finds it empty. */
+static int io_test_init(struct kunit *test)
+{
+	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
+	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
+}
+
+static int io_suite_init(struct kunit_suite *suite)
+{
+	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+
+	io.buf = alloc_pages(GFP_KERNEL, BUF_ORDER);
+	io.image = vmalloc(BUF_PAGES * PAGE_SIZE + MAX_DATA);
+	io.model = vmalloc(MODEL_PAGES * PAGE_SIZE);
+	io.noise = vmalloc(MODEL_PAGES * PAGE_SIZE);
+	if (!io.buf || !io.image || !io.model || !io.noise)
+		return -ENOMEM;
+	get_random_bytes(io.noise, MODEL_PAGES * PAGE_SIZE);
+
+	config.size = DISK_SECTORS << SECTOR_SHIFT;
+	io.target = mybrd_add_target("kunit-io", &config);
+	if (IS_ERR(io.target))
+		return PTR_ERR(io.target);
+	io.store = &io.target->store;
+	io.bdev = io.target->disk->part0;
+	return 0;
+}
+
+static void io_suite_exit(struct kunit_suite *suite)
+{
+	LIST_HEAD(doomed);
+
+	if (!IS_ERR_OR_NULL(io.target)) {
+		list_add(&io.target->doomed, &doomed);
+		mybrd_remove_targets(&doomed);
+	}
+	vfree(io.noise);
+	vfree(io.model);
+	vfree(io.image);
+	if (io.buf)
+		__free_pages(io.buf, BUF_ORDER);
+	memset(&io, 0, sizeof(io));
+}
+
+static struct kunit_case io_test_cases[] = {
+	KUNIT_CASE_PARAM(write_at_every_alignment, layout_gen_params),
+	KUNIT_CASE_PARAM(read_at_every_alignment, layout_gen_params),
+	KUNIT_CASE_PARAM(write_of_a_clone, layout_gen_params),
+	KUNIT_CASE_PARAM(read_into_a_clone, layout_gen_params),
+	KUNIT_CASE_PARAM(write_of_a_split_bio, layout_gen_params),
+	KUNIT_CASE_PARAM(read_into_a_split_bio, layout_gen_params),
+	KUNIT_CASE_PARAM(zeroing_at_every_alignment, zeroing_gen_params),
+	KUNIT_CASE_PARAM(zeroing_of_the_last_page, zeroing_gen_params),
+	KUNIT_CASE_PARAM(zeroing_of_the_whole_disk, zeroing_gen_params),
+	KUNIT_CASE_PARAM(io_beyond_the_end, op_gen_params),
+	KUNIT_CASE_PARAM(nowait_without_sleeping, op_gen_params),
+	KUNIT_CASE_PARAM(nowait_of_a_long_bio, op_gen_params),
+	KUNIT_CASE(nowait_into_a_hole),
+	KUNIT_CASE(flush_and_fua),
+	KUNIT_CASE(unsupported_operations),
+	KUNIT_CASE(write_without_memory),
+	KUNIT_CASE(write_beyond_the_limit),
+	KUNIT_CASE(write_while_memory_is_on_its_way),
+	KUNIT_CASE_PARAM(copy_inside_the_section, copy_gen_params),
+	{}
+};
+
+static struct kunit_suite io_test_suite = {
+	.name = "mybrd_io",
+	.suite_init = io_suite_init,
+	.suite_exit = io_suite_exit,
+	.init = io_test_init,
+	.test_cases = io_test_cases,
+};
+
+kunit_test_suite(io_test_suite);

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite mybrd_store: the page store by itself, every operation at every
+ * interesting index
+ */
+#include <linux/cpumask.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "common.h"
+
+static struct page *lookup(struct mybrd_store *store, pgoff_t index)
+{
+	struct page *page;
+
+	rcu_read_lock();
+	page = mybrd_lookup_page(store, index);
+	rcu_read_unlock();
+	return page;
+}
+
+/* The pointer is good for comparing, and for use while nobody discards. */
+static struct page *insert(struct mybrd_store *store, pgoff_t index)
+{
+	struct page *page;
+
+	rcu_read_lock();
+	page = mybrd_insert_page(store, index);
+	rcu_read_unlock();
+	return page;
+}
+
+static void discard(struct kunit *test, pgoff_t first, pgoff_t last)
+{
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
+}
+
+static bool is_zeros(struct page *page)
+{
+	void *data = kmap_local_page(page);
+	bool zeros = !memchr_inv(data, 0, PAGE_SIZE);
+
+	kunmap_local(data);
+	return zeros;
+}
+
+/* Where the tree grows, where its nodes end, and the last page of the largest disk. */
+static const struct index_case {
+	const char *name;
+	pgoff_t index;
+} index_cases[] = {
+	{ "0", 0 },
+	{ "1", 1 },
+	{ "63", 63 },
+	{ "64", 64 },
+	{ "65", 65 },
+	{ "4095", 4095 },
+	{ "4096", 4096 },
+	{ "highest of a disk", (pgoff_t)(LLONG_MAX >> PAGE_SHIFT) },
+	{ "highest", ULONG_MAX },
+};
+
+static void index_desc(const struct index_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "index %s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(index, index_cases, index_desc);
+
+/* A hole is no page, in an empty tree and beside the only page of one. */
+static void lookup_of_a_hole(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index), NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, param->index));
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index - 1), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index + 1), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index ^ 64), NULL);
+}
+
+/* A new page is there at once, is counted, and reads as zeros. */
+static void insert_into_a_hole(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	struct page *page = insert(store, param->index);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index), page);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+	KUNIT_EXPECT_TRUE(test, is_zeros(page));
+}
+
+/* Whoever inserts second gets the winner's page and frees its own. */
+static void insert_where_a_page_is(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	struct page *winner, *page;
+
+	winner = insert(store, param->index);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, winner);
+
+	watch(test, FREE_PAGES, 0);
+	page = insert(store, param->index);
+	KUNIT_EXPECT_EQ(test, unwatch(FREE_PAGES), 1U);
+	KUNIT_EXPECT_PTR_EQ(test, page, winner);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index), winner);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+}
+
+/* A range is its own pages and nothing else, however the tree shrinks. */
+static void discard_between_neighbours(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	pgoff_t before = param->index - 1, after = param->index + 1;
+
+	/* One of them is at the other end of the tree when index is 0 or the highest. */
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, before));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, param->index));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, after));
+
+	discard(test, param->index, param->index);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index), NULL);
+	KUNIT_EXPECT_PTR_NE(test, lookup(store, before), NULL);
+	KUNIT_EXPECT_PTR_NE(test, lookup(store, after), NULL);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 2UL);
+}
+
+/* To discard a hole changes nothing and frees nothing. */
+static void discard_of_a_hole(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	struct page *page = insert(store, param->index ^ 1);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	discard(test, param->index, param->index);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index ^ 1), page);
+}
+
+/* What was discarded never shows again: the next page there is zeros. */
+static void insert_after_a_discard(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	struct page *page = insert(store, param->index);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	memset_page(page, 0, 0x5a, PAGE_SIZE);
+	discard(test, param->index, param->index);
+	rcu_barrier();
+
+	page = insert(store, param->index);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	KUNIT_EXPECT_TRUE(test, is_zeros(page));
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+}
+
+/* Emptying frees the page of a one-page tree at once, and the tree can be used again. */
+static void empty_a_one_page_tree(struct kunit *test)
+{
+	const struct index_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, param->index));
+	watch(test, FREE_PAGES, 0);
+	mybrd_store_empty(store);
+	KUNIT_EXPECT_EQ(test, unwatch(FREE_PAGES), 1U);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, param->index), NULL);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, param->index));
+}
+
+/* Pages at all the indices live in one tree, and leave it one by one. */
+static void all_indices_in_one_tree(struct kunit *test)
+{
+	struct page *pages[ARRAY_SIZE(index_cases)];
+	struct mybrd_store *store = test->priv;
+	int gone, i;
+
+	for (i = 0; i < ARRAY_SIZE(index_cases); i++) {
+		pages[i] = insert(store, index_cases[i].index);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pages[i]);
+	}
+	KUNIT_EXPECT_EQ(test, store->nr_pages, (unsigned long)ARRAY_SIZE(index_cases));
+
+	for (gone = 0; gone < ARRAY_SIZE(index_cases); gone++) {
+		discard(test, index_cases[gone].index, index_cases[gone].index);
+		for (i = 0; i < ARRAY_SIZE(index_cases); i++)
+			KUNIT_EXPECT_PTR_EQ_MSG(test, lookup(store, index_cases[i].index),
+						i <= gone ? NULL : pages[i], "index %s",
+						index_cases[i].name);
+	}
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
+}
+
+/* Ranges on a tree of NR_RANGE_PAGES pages in a row: none, one and many batches. */
+#define NR_RANGE_PAGES	(3 * MYBRD_BATCH + 8)
+
+static const struct range_case {
+	pgoff_t first;
+	pgoff_t last;
+} range_cases[] = {
+	{ 0, 0 },
+	{ 0, MYBRD_BATCH - 2 },
+	{ 0, MYBRD_BATCH - 1 },
+	{ 0, MYBRD_BATCH },
+	{ 1, MYBRD_BATCH },
+	{ MYBRD_BATCH - 1, MYBRD_BATCH },
+	{ 7, 2 * MYBRD_BATCH + 6 },
+	{ 7, 2 * MYBRD_BATCH + 7 },
+	{ 0, NR_RANGE_PAGES - 2 },
+	{ 0, NR_RANGE_PAGES - 1 },
+	{ 0, ULONG_MAX },
+	{ 1, ULONG_MAX },
+	{ NR_RANGE_PAGES - MYBRD_BATCH, ULONG_MAX },
+	{ NR_RANGE_PAGES - 1, NR_RANGE_PAGES },
+	{ NR_RANGE_PAGES, ULONG_MAX },
+	{ ULONG_MAX, ULONG_MAX },
+};
+
+static void range_desc(const struct range_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%lu to %lu of %d", param->first, param->last,
+		 NR_RANGE_PAGES);
+}
+
+KUNIT_ARRAY_PARAM(range, range_cases, range_desc);
+
+/* Both ends of a range belong to it, also where a batch ends there. */
+static void discard_of_a_range(struct kunit *test)
+{
+	const struct range_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	unsigned long left = 0;
+	pgoff_t i;
+
+	for (i = 0; i < NR_RANGE_PAGES; i++)
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
+
+	discard(test, param->first, param->last);
+	for (i = 0; i < NR_RANGE_PAGES; i++) {
+		bool stays = i < param->first || i > param->last;
+
+		left += stays;
+		KUNIT_EXPECT_EQ_MSG(test, !!lookup(store, i), stays, "index %lu", i);
+	}
+	KUNIT_EXPECT_EQ(test, store->nr_pages, left);
+}
+
+/* A range may be nearly all holes; its pages go, wherever in it they are. */
+static void discard_of_a_sparse_range(struct kunit *test)
+{
+	static const pgoff_t inside[] = { 4, 64, 4096, ULONG_MAX / 2, ULONG_MAX };
+	struct mybrd_store *store = test->priv;
+	int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 3));
+	for (i = 0; i < ARRAY_SIZE(inside); i++)
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, inside[i]));
+
+	discard(test, 4, ULONG_MAX);
+	for (i = 0; i < ARRAY_SIZE(inside); i++)
+		KUNIT_EXPECT_PTR_EQ(test, lookup(store, inside[i]), NULL);
+	KUNIT_EXPECT_PTR_NE(test, lookup(store, 3), NULL);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+}
+
+/* Emptying takes every batch, whatever the holes between the pages. */
+static void empty_more_than_a_batch(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	pgoff_t i;
+
+	for (i = 0; i < 2 * MYBRD_BATCH + 1; i++)
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 9 * i));
+
+	watch(test, FREE_PAGES, 0);
+	mybrd_store_empty(store);
+	KUNIT_EXPECT_EQ(test, unwatch(FREE_PAGES), 2U * MYBRD_BATCH + 1);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
+}
+
+struct old_page {
+	struct mybrd_store *store;
+	struct page *page;
+};
+
+/* Find the page on the first look, and find it unchanged on all further ones. */
+static bool look_at_old_page(void *arg)
+{
+	struct old_page *old = arg;
+
+	if (!old->page)
+		old->page = mybrd_lookup_page(old->store, 1);
+	return old->page && is_zeros(old->page);
+}
+
+/* A page leaves the tree at once, and memory only when its reader is done. */
+static void delete_under_a_reader(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	struct old_page old = { .store = store };
+	struct page *page, *found, *fresh;
+	struct reader reader = {};
+
+	page = insert(store, 1);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	reader_enter(test, &reader, look_at_old_page, &old);
+
+	discard(test, 1, 1);
+	found = lookup(store, 1);
+	fresh = insert(store, 1);
+	if (!IS_ERR_OR_NULL(fresh))
+		memset_page(fresh, 0, 0x5a, PAGE_SIZE);
+
+	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_PTR_EQ(test, old.page, page);
+	KUNIT_EXPECT_PTR_EQ(test, found, NULL);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, fresh);
+	KUNIT_EXPECT_PTR_NE(test, fresh, page);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+}
+
+/* Without memory for the page nothing has changed, and the section is still held. */
+static void insert_without_a_page(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	struct page *page;
+	int held;
+
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	rcu_read_lock();
+	page = mybrd_insert_page(store, 64);
+	held = rcu_read_lock_held();
+	rcu_read_unlock();
+	KUNIT_EXPECT_GE(test, unwatch(PAGE_ALLOCATION), 1U);
+
+	KUNIT_EXPECT_PTR_EQ(test, page, ERR_PTR(-ENOSPC));
+	KUNIT_EXPECT_TRUE(test, held);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 64), NULL);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 64));
+}
+
+/*
+ * Without memory for the tree's nodes an insert lives on what this CPU has
+ * preloaded. When that is used up it fails, frees its page, and leaves no node
+ * behind (store_test_exit() looks).
+ */
+static void insert_without_a_node(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	unsigned long done = 1;
+	struct page *page;
+	pgoff_t index;
+	int held;
+
+	/* Ten nodes for each insert from here on, of the eleven preloaded ones. */
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, ULONG_MAX));
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	watch(test, FREE_PAGES, 0);
+	watch(test, SLAB_ALLOCATION, UINT_MAX);
+	do {
+		/* As far from all others as can be: it shares no node but the root. */
+		index = ULONG_MAX - (done << (BITS_PER_LONG - 4));
+		rcu_read_lock();
+		page = mybrd_insert_page(store, index);
+		held = rcu_read_lock_held();
+		rcu_read_unlock();
+	} while (!IS_ERR(page) && ++done < 16);
+	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
+	KUNIT_EXPECT_EQ(test, unwatch(FREE_PAGES), 1U);
+
+	KUNIT_EXPECT_PTR_EQ(test, page, ERR_PTR(-ENOSPC));
+	KUNIT_EXPECT_TRUE(test, held);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, index), NULL);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, done);
+}
+
+static const struct bytes_case {
+	const char *text;
+	int err;
+	u64 bytes;
+} bytes_cases[] = {
+	{ "0", 0, 0 },
+	{ "512", 0, 512 },
+	{ "512\n", 0, 512 },
+	{ "007", 0, 7 },
+	{ "1K", 0, 1ULL << 10 },
+	{ "1k\n", 0, 1ULL << 10 },
+	{ "3M", 0, 3ULL << 20 },
+	{ "1G", 0, 1ULL << 30 },
+	{ "1t", 0, 1ULL << 40 },
+	{ "1P", 0, 1ULL << 50 },
+	{ "15E", 0, 15ULL << 60 },
+	{ "18446744073709551615", 0, U64_MAX },
+	{ "18014398509481983K", 0, 18014398509481983ULL << 10 },
+	{ "18446744073709551616", -ERANGE },
+	{ "18014398509481984K", -ERANGE },
+	{ "16E", -ERANGE },
+	{ "99999999999G", -ERANGE },
+	{ "", -EINVAL },
+	{ "\n", -EINVAL },
+	{ "K", -EINVAL },
+	{ "1\n\n", -EINVAL },
+	{ "1\nK", -EINVAL },
+	{ "1Gx", -EINVAL },
+	{ "1GG", -EINVAL },
+	{ "1KB", -EINVAL },
+	{ "1.5G", -EINVAL },
+	{ "1 G", -EINVAL },
+	{ " 1", -EINVAL },
+	{ "1 ", -EINVAL },
+	{ "-1", -EINVAL },
+	{ "+1", -EINVAL },
+	{ "0x10", -EINVAL },
+	{ "00000000000000000000000000000001", -EINVAL },
+};
+
+static void bytes_desc(const struct bytes_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "'%*pE'", (int)strlen(param->text), param->text);
+}
+
+KUNIT_ARRAY_PARAM(bytes, bytes_cases, bytes_desc);
+
+/* A size is understood to its last character or refused, and never wraps. */
+static void parse_bytes(struct kunit *test)
+{
+	const struct bytes_case *param = test->param_value;
+	u64 bytes = 4711;
+
+	KUNIT_EXPECT_EQ(test, mybrd_parse_bytes(param->text, &bytes), param->err);
+	KUNIT_EXPECT_EQ(test, bytes, param->err ? 4711 : param->bytes);
+}
+
+static int store_test_init(struct kunit *test)
+{
+	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
+
+	if (!store)
+		return -ENOMEM;
+	mybrd_store_init(store);
+	test->priv = store;
+	return 0;
+}
+
+/* Whatever a test did: every page is back, paid back, and so are the tree's nodes. */
+static void store_test_exit(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+
+	if (!store)
+		return;
+	mybrd_store_empty(store);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
+	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
+}
+
+static struct kunit_case store_test_cases[] = {
+	KUNIT_CASE_PARAM(lookup_of_a_hole, index_gen_params),
+	KUNIT_CASE_PARAM(insert_into_a_hole, index_gen_params),
+	KUNIT_CASE_PARAM(insert_where_a_page_is, index_gen_params),
+	KUNIT_CASE_PARAM(insert_after_a_discard, index_gen_params),
+	KUNIT_CASE_PARAM(discard_between_neighbours, index_gen_params),
+	KUNIT_CASE_PARAM(discard_of_a_hole, index_gen_params),
+	KUNIT_CASE_PARAM(empty_a_one_page_tree, index_gen_params),
+	KUNIT_CASE(all_indices_in_one_tree),
+	KUNIT_CASE_PARAM(discard_of_a_range, range_gen_params),
+	KUNIT_CASE(discard_of_a_sparse_range),
+	KUNIT_CASE(empty_more_than_a_batch),
+	KUNIT_CASE(delete_under_a_reader),
+	KUNIT_CASE(insert_without_a_page),
+	KUNIT_CASE(insert_without_a_node),
+	KUNIT_CASE_PARAM(parse_bytes, bytes_gen_params),
+	{}
+};
+
+static struct kunit_suite store_test_suite = {
+	.name = "mybrd_store",
+	.init = store_test_init,
+	.exit = store_test_exit,
+	.test_cases = store_test_cases,
+};
+
+kunit_test_suite(store_test_suite);

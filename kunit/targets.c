@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite mybrd_targets: the life of a target, from its name to its memory
+ */
+#include <linux/bio.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/poison.h>
+#include <linux/rculist.h>
+
+#include "common.h"
+
+static const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+
+static void remove(struct mybrd_target *target)
+{
+	LIST_HEAD(doomed);
+
+	list_add(&target->doomed, &doomed);
+	mybrd_remove_targets(&doomed);
+}
+
+static bool can_be_found(const char *name)
+{
+	struct mybrd_target *target = mybrd_find_target(name);
+
+	if (target)
+		mybrd_put_target(target);
+	return target;
+}
+
+/* A removal in a thread of its own, so that the test can look at it from outside. */
+struct removal {
+	struct mybrd_target *target;
+	struct completion done;
+};
+
+static int removal_thread(void *arg)
+{
+	struct removal *removal = arg;
+
+	remove(removal->target);
+	kthread_complete_and_exit(&removal->done, 0);
+}
+
+static void removal_start(struct kunit *test, struct removal *removal, struct mybrd_target *target)
+{
+	struct task_struct *task;
+
+	removal->target = target;
+	init_completion(&removal->done);
+	task = kthread_run(removal_thread, removal, "mybrd-removal");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+}
+
+/* Give a removal time to do what it must not do; did it? */
+static bool removal_is_early(struct removal *removal)
+{
+	msleep(WATCHED_MS);
+	return completion_done(&removal->done);
+}
+
+static void removal_end(struct removal *removal)
+{
+	/* Later cases would run on a broken list: better to hang here, visibly. */
+	wait_for_completion(&removal->done);
+}
+
+/* What is added can be found at once, by its name alone, and has the size it should have. */
+static void find_an_added_target(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config), *found;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	KUNIT_EXPECT_STREQ(test, target->name, "kunit");
+	KUNIT_EXPECT_STREQ(test, target->disk->disk_name, "mybrd-kunit");
+	KUNIT_EXPECT_EQ(test, get_capacity(target->disk), (sector_t)(config.size >> SECTOR_SHIFT));
+
+	found = mybrd_find_target("kunit");
+	KUNIT_EXPECT_PTR_EQ(test, found, target);
+	if (found)
+		mybrd_put_target(found);
+	KUNIT_EXPECT_FALSE(test, can_be_found("mybrd-kunit"));
+	KUNIT_EXPECT_FALSE(test, can_be_found("kuni"));
+	KUNIT_EXPECT_FALSE(test, can_be_found("kunit2"));
+	remove(target);
+}
+
+/* Each find takes one reference and each put gives one back; the list keeps its own. */
+static void references_of_find_and_put(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config);
+	int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	KUNIT_EXPECT_EQ(test, refcount_read(&target->ref), 1U);
+	for (i = 2; i < 5; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, mybrd_find_target("kunit"), target);
+		KUNIT_EXPECT_EQ(test, refcount_read(&target->ref), i);
+	}
+	while (--i > 1)
+		mybrd_put_target(target);
+	KUNIT_EXPECT_EQ(test, refcount_read(&target->ref), 1U);
+	remove(target);
+}
+
+/* A removed target is not found, and its name can be had again. */
+static void add_after_a_removal(struct kunit *test)
+{
+	struct mybrd_target *target;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		target = mybrd_add_target("kunit", &config);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+		remove(target);
+		KUNIT_EXPECT_FALSE(test, can_be_found("kunit"));
+	}
+}
+
+static const struct name_case {
+	const char *name;
+	bool good;
+} name_cases[] = {
+	{ "k", true },
+	{ "7", true },
+	{ "_k", true },
+	{ "kunit.a-b_C9", true },
+	{ "k-", true },
+	{ "kunit56789012345678901234", true },		/* MYBRD_NAME_MAX */
+	{ "kunit567890123456789012345", false },
+	{ "", false },
+	{ ".", false },
+	{ "..", false },
+	{ ".k", false },
+	{ "-k", false },
+	{ "k/k", false },
+	{ "k!k", false },
+	{ "k k", false },
+	{ "k\n", false },
+	{ "k:k", false },
+	{ "k%sk", false },
+	{ "k\xc3\xa4", false },
+	{ "k\x7f", false },
+};
+
+static void name_desc(const struct name_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "'%*pE'", (int)strlen(param->name), param->name);
+}
+
+KUNIT_ARRAY_PARAM(name, name_cases, name_desc);
+
+/* A name that may stand in /dev makes a target; any other is -EINVAL and makes nothing. */
+static void names(struct kunit *test)
+{
+	const struct name_case *param = test->param_value;
+	struct mybrd_target *target;
+
+	BUILD_BUG_ON(MYBRD_NAME_MAX != 25);
+	target = mybrd_add_target(param->name, &config);
+	if (param->good) {
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+		KUNIT_EXPECT_STREQ(test, target->name, param->name);
+		KUNIT_EXPECT_STREQ(test, target->disk->disk_name + strlen("mybrd-"), param->name);
+	} else {
+		KUNIT_EXPECT_PTR_EQ(test, target, ERR_PTR(-EINVAL));
+		KUNIT_EXPECT_FALSE(test, can_be_found(param->name));
+	}
+	if (!IS_ERR(target))
+		remove(target);
+}
+
+static const struct clash_case {
+	const char *first;
+	const char *second;
+	bool clash;
+} clash_cases[] = {
+	{ "k", "k", true },
+	{ "k", "k1", true },			/* partition 1 of mybrd-k */
+	{ "k", "k12", true },
+	{ "k1", "k1p1", true },			/* partition 1 of mybrd-k1 */
+	{ "k1", "k1p12", true },
+	{ "k1", "k12", false },
+	{ "k1", "k1p", false },
+	{ "k1", "k1p1x", false },
+	{ "k", "kp1", false },
+	{ "k", "k1x", false },
+	{ "k", "kk", false },
+	{ "k", "K", false },
+};
+
+static void clash_desc(const struct clash_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s and %s", param->first, param->second);
+}
+
+KUNIT_ARRAY_PARAM(clash, clash_cases, clash_desc);
+
+static void expect_clash(struct kunit *test, const char *first, const char *second, bool clash)
+{
+	struct mybrd_target *one, *two;
+
+	one = mybrd_add_target(first, &config);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, one);
+	two = mybrd_add_target(second, &config);
+	if (clash)
+		KUNIT_EXPECT_PTR_EQ(test, two, ERR_PTR(-EEXIST));
+	else
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, two);
+	if (!IS_ERR(two))
+		remove(two);
+	remove(one);
+}
+
+/* No disk gets a name that another has or that a partition may get, whichever was first. */
+static void clashing_names(struct kunit *test)
+{
+	const struct clash_case *param = test->param_value;
+
+	expect_clash(test, param->first, param->second, param->clash);
+	expect_clash(test, param->second, param->first, param->clash);
+}
+
+/* The default target's name is taken as long as it is there. */
+static void name_of_the_default_target(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_find_target("mybrd");
+
+	KUNIT_ASSERT_NOT_NULL(test, target);
+	KUNIT_EXPECT_STREQ(test, target->disk->disk_name, "mybrd");
+	KUNIT_EXPECT_PTR_EQ(test, mybrd_add_target("mybrd", &config), ERR_PTR(-EEXIST));
+	mybrd_put_target(target);
+}
+
+struct slow_bio {
+	struct mybrd_target *target;
+	struct page *page;
+	struct completion finish;
+	struct completion finished;
+};
+
+static void wait_for_finish(struct bio *bio)
+{
+	struct slow_bio *slow = bio->bi_private;
+
+	wait_for_completion(&slow->finish);
+}
+
+/* The bio completes in its submitter's context: as long as that waits, it is in flight. */
+static int slow_bio_thread(void *arg)
+{
+	struct slow_bio *slow = arg;
+	struct bio_vec bv;
+	struct bio bio;
+
+	bio_init(&bio, slow->target->disk->part0, &bv, 1, REQ_OP_WRITE);
+	__bio_add_page(&bio, slow->page, PAGE_SIZE, 0);
+	bio.bi_private = slow;
+	bio.bi_end_io = wait_for_finish;
+	submit_bio(&bio);
+	bio_uninit(&bio);
+	kthread_complete_and_exit(&slow->finished, 0);
+}
+
+/* Removal waits for I/O in flight, and until it is over the name stays taken. */
+static void removal_during_io(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config), *again;
+	struct slow_bio slow = { .target = target };
+	struct removal removal;
+	struct task_struct *task;
+	bool unregistered, early, found;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	init_completion(&slow.finish);
+	init_completion(&slow.finished);
+	slow.page = ZERO_PAGE(0);
+	task = kthread_run(slow_bio_thread, &slow, "mybrd-bio");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(target->store.nr_pages) == 1));
+
+	/* As far as it can get: the disk has left sysfs, so only the list can refuse the name. */
+	removal_start(test, &removal, target);
+	unregistered = comes_true(!device_is_registered(disk_to_dev(target->disk)));
+	early = removal_is_early(&removal);
+	again = mybrd_add_target("kunit", &config);
+	found = can_be_found("kunit");
+	complete(&slow.finish);
+	wait_for_completion(&slow.finished);
+	removal_end(&removal);
+
+	KUNIT_EXPECT_TRUE(test, unregistered);
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_TRUE(test, found);
+	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-EEXIST));
+	if (!IS_ERR(again))
+		remove(again);
+}
+
+/* Whoever holds a reference keeps the target's memory across its removal. */
+static void removal_under_a_reference(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config), *held;
+	struct removal removal;
+	bool gone, early;
+	char name[sizeof(target->name)];
+	unsigned int refs;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	held = mybrd_find_target("kunit");
+	removal_start(test, &removal, target);
+	gone = comes_true(!can_be_found("kunit"));
+	early = removal_is_early(&removal);
+	strscpy(name, held->name, sizeof(name));
+	refs = refcount_read(&held->ref);
+	mybrd_put_target(held);
+	removal_end(&removal);
+
+	KUNIT_EXPECT_PTR_EQ(test, held, target);
+	KUNIT_EXPECT_TRUE(test, gone);
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_STREQ(test, name, "kunit");
+	KUNIT_EXPECT_EQ(test, refs, 1U);
+}
+
+/* Readers that walk the list and take no reference beyond the walk. */
+struct walkers {
+	struct removal removal;
+	unsigned long end;	/* of the watch, which begins when the target is unlinked */
+	unsigned int wrong;
+	bool done;
+};
+
+/*
+ * Whoever found the target while it was in the list watches what happens when
+ * it has left: the list's reference and the data must stay as long as a walker
+ * does.
+ */
+static bool look_at_target(void *arg, void **found)
+{
+	struct walkers *walkers = arg;
+	struct mybrd_target *target = *found;
+
+	if (!target) {
+		target = mybrd_find_target("kunit");
+		if (target)
+			mybrd_put_target(target);
+		*found = target ?: ERR_PTR(-ENOENT);
+	}
+	if (IS_ERR_OR_NULL(target) || READ_ONCE(target->node.prev) != LIST_POISON2)
+		return false;
+
+	if (!walkers->end)
+		walkers->end = jiffies + msecs_to_jiffies(WATCHED_MS);
+	if (refcount_read(&target->ref) != 1 || READ_ONCE(target->store.nr_pages) != 1 ||
+	    !mybrd_lookup_page(&target->store, 0) || completion_done(&walkers->removal.done))
+		WRITE_ONCE(walkers->wrong, walkers->wrong + 1);
+	if (time_before(jiffies, walkers->end))
+		return true;
+	WRITE_ONCE(walkers->done, true);
+	return false;
+}
+
+/*
+ * Removal waits for walkers that may have seen the target before it drops the
+ * list's reference and the data. del_gendisk() has grace periods of its own, so
+ * walkers must come and go until it is done.
+ */
+static void removal_under_walkers(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config);
+	struct walkers walkers = {};
+	struct relay relay = { .look = look_at_target, .arg = &walkers };
+	struct page *page;
+	bool done;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	rcu_read_lock();
+	page = mybrd_insert_page(&target->store, 0);
+	rcu_read_unlock();
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+
+	relay_start(test, &relay);
+	removal_start(test, &walkers.removal, target);
+	done = comes_true(READ_ONCE(walkers.done));
+	relay_stop(&relay);
+	removal_end(&walkers.removal);
+
+	KUNIT_EXPECT_TRUE(test, done);
+	KUNIT_EXPECT_EQ(test, walkers.wrong, 0U);
+}
+
+static const struct together_case {
+	int nr;
+} together_cases[] = { { 1 }, { 2 }, { 5 } };
+
+static void together_desc(const struct together_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%d targets", param->nr);
+}
+
+KUNIT_ARRAY_PARAM(together, together_cases, together_desc);
+
+/* However many targets go together, they wait for one grace period and one barrier. */
+static void removal_of_many_together(struct kunit *test)
+{
+	const struct together_case *param = test->param_value;
+	struct mybrd_target *target;
+	LIST_HEAD(doomed);
+	char name[20];
+	int i;
+
+	for (i = 0; i < param->nr; i++) {
+		snprintf(name, sizeof(name), "kunit%d", i);
+		target = mybrd_add_target(name, &config);
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, target);
+		if (!IS_ERR(target))
+			list_add_tail(&target->doomed, &doomed);
+	}
+
+	watch(test, RCU_BARRIER, 0);
+	watch(test, SYNCHRONIZE_RCU, 0);
+	mybrd_remove_targets(&doomed);
+	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 1U);
+	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 1U);
+
+	for (i = 0; i < param->nr; i++) {
+		snprintf(name, sizeof(name), "kunit%d", i);
+		KUNIT_EXPECT_FALSE(test, can_be_found(name));
+	}
+}
+
+/* To remove no target is allowed and waits for nothing. */
+static void removal_of_none(struct kunit *test)
+{
+	LIST_HEAD(doomed);
+
+	watch(test, RCU_BARRIER, 0);
+	watch(test, SYNCHRONIZE_RCU, 0);
+	mybrd_remove_targets(&doomed);
+	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 0U);
+	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
+}
+
+static struct kunit_case targets_test_cases[] = {
+	KUNIT_CASE(find_an_added_target),
+	KUNIT_CASE(references_of_find_and_put),
+	KUNIT_CASE(add_after_a_removal),
+	KUNIT_CASE_PARAM(names, name_gen_params),
+	KUNIT_CASE_PARAM(clashing_names, clash_gen_params),
+	KUNIT_CASE(name_of_the_default_target),
+	KUNIT_CASE(removal_during_io),
+	KUNIT_CASE(removal_under_a_reference),
+	KUNIT_CASE(removal_under_walkers),
+	KUNIT_CASE_PARAM(removal_of_many_together, together_gen_params),
+	KUNIT_CASE(removal_of_none),
+	{}
+};
+
+static struct kunit_suite targets_test_suite = {
+	.name = "mybrd_targets",
+	.test_cases = targets_test_cases,
+};
+
+kunit_test_suite(targets_test_suite);
