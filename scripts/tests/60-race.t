@@ -3,6 +3,7 @@
 # Writes, discards and reads of one range at once: every word that is read was
 # written to that very place, or is zero. On 1, 70 and 1024 pages: one page
 # that all fight for, a tree of two levels, and one that grows and shrinks.
+# New pages are not cleared by this VM's kernel: zeros are the driver's doing.
 # vm: -a "clearcpuid=erms,fsrm init_on_alloc=0"
 
 set -u

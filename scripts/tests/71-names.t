@@ -36,7 +36,7 @@ for my $name (@bad) {
 	logged();
 	my $error = mkdir("$cfs/$name") ? "ok" : error_name();
 	# the log shows odd characters escaped
-	my $shown = $name =~ /^[ -~]*$/ && $name !~ /["\\]/ ? substr($name, 0, 60) : $name =~ /\n$/ ? "\\n" : "";
+	my $shown = $name =~ /\A[ -~]*\z/ && $name !~ /["\\]/ ? substr($name, 0, 60) : $name =~ /\n\z/ ? "\\n" : "";
 	my $so = not_one_line($error, "name", $shown);
 	$wrong .= "'$name': $so; " if $so;
 	$wrong .= "'$name' left something behind; " if -e "$cfs/$name" && !rmdir("$cfs/$name");

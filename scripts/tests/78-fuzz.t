@@ -14,18 +14,20 @@ head -c 1M /dev/urandom >/tmp/random
 healthy() {
 	local disk
 	for disk in mybrd mybrd-new; do
-		[ $disk = mybrd ] || target new size=16M || return
-		dd if=/tmp/random of=/dev/$disk bs=64k oflag=direct status=none || return
-		dd if=/dev/$disk bs=64k count=16 iflag=direct status=none | cmp - /tmp/random || return
-		[ "$(counter $disk pages)" = 256 ] || return
-		discard /dev/$disk && settled $disk || return
-		[ "$(counter $disk pages)" = 0 ] && [ "$(only /dev/$disk '\0' 0 1048576)" = 0 ] || return
+		[ "$disk" = mybrd ] || target new size=16M || return
+		dd if=/tmp/random of="/dev/$disk" bs=64k oflag=direct status=none || return
+		dd if="/dev/$disk" bs=64k count=16 iflag=direct status=none | cmp - /tmp/random || return
+		[ "$(counter "$disk" pages)" = 256 ] || return
+		discard "/dev/$disk" && settled "$disk" || return
+		[ "$(counter "$disk" pages)" = 0 ] && [ "$(only "/dev/$disk" '\0' 0 1048576)" = 0 ] || return
 	done
 	remove new
 }
 ok "the module works" healthy
+dmesg -n 3	# thousands of lines are much for a serial console; a warning would be seen in "tainted"
 
-cat >/tmp/strings.pl <<'END'
+prelude=/tmp/strings.pl
+cat >$prelude <<'END'
 my $seed = $ENV{SEED} // time;
 srand $seed;
 print "# SEED=$seed\n";
@@ -70,7 +72,6 @@ sub bytes_of {
 	my ($text) = @_;
 	return undef if $text !~ /\A(\d{1,31})([KMGTPE]?)\n?\z/i;
 	my ($digits, $shift) = ($1, 10 * index "_KMGTPE", uc($2 || "_"));
-	return undef if length($digits . $2) > 31 + length $2;
 	$digits =~ s/^0+(?=.)//;
 	return undef if length $digits > 20 || (length $digits == 20 && $digits gt "18446744073709551615");
 	return 0 + $digits > ~0 >> $shift ? undef : (0 + $digits) << $shift;
@@ -120,23 +121,25 @@ sub verdict {
 	is(($taken{$where} // 0) > 3 && $tried{$where} > 2 * $taken{$where}, 1, "$what: some were good and most were not");
 	@wrong = ();
 }
-1;
 END
 
 run_perl <<'END'
-do "/tmp/strings.pl" or die $@;
 mkdir "$cfs/f" or die "mkdir: $!";
 my @names = grep { $_ ne "disk" } @attrs;
 logged();
+
+# configfs takes 4095 bytes at a time
+sub attr {
+	my ($name, $text) = @_;
+	my $error = put("$cfs/f/$name", $text);
+	return $error eq "short write" && length $text > 4095 ? 0 : $error;
+}
 
 # Off: everything can change. What power=1 makes of it is seen below.
 for my $name (grep { $_ ne "power" } @names) {
 	for my $text (strings(40)) {
 		my ($bs, $size) = (slurp("$cfs/f/blocksize"), slurp("$cfs/f/size"));
-		my $good = $good{$name}->($text, $bs, $size);
-		my $error = put("$cfs/f/$name", $text);
-		$error = "EINVAL" if $error eq "short write" && length $text > 4095;
-		judge("off", $name, $text, $good && length $text < 4096, $error);
+		judge("off", $name, $text, scalar $good{$name}->($text, $bs, $size), attr($name, $text));
 	}
 }
 verdict("off", "attributes of a target that is off");
@@ -148,10 +151,9 @@ logged();
 is(put("$cfs/f/power", "1"), "0", "power=1 after all that");
 for my $name (@names) {
 	my $live = $name =~ /size|mem_limit|power/ && $name ne "blocksize";
-	for my $text (strings(10)) {
+	for my $text ((strings(40))[map { 3 * $_ + rand 3 } 0 .. 69]) {
 		my $good = $good{$name}->($text, 512, slurp("$cfs/f/size"));
-		my $error = put("$cfs/f/$name", $text);
-		judge("on", $name, $text, $good && length $text < 4096, $error, $live ? 0 : "EBUSY");
+		judge("on", $name, $text, $good, attr($name, $text), $live ? 0 : "EBUSY");
 		if ($name eq "power" && $good) {
 			put("$cfs/f/power", "1");
 			logged();
@@ -165,7 +167,7 @@ rmdir("$cfs/f") or die "rmdir: $!";
 # The module's own limit
 my $param = "/sys/module/mybrd/parameters/mem_limit";
 logged();
-judge("param", "mem_limit", $_, $good{module_limit}->($_), put($param, $_)) for strings(150);
+judge("param", "mem_limit", $_, scalar $good{module_limit}->($_), put($param, $_)) for strings(150);
 verdict("param", "the parameter mem_limit");
 is(put($param, "50%"), "0", "the default again");
 
@@ -189,18 +191,18 @@ unload
 # The same at load
 run_perl "$ko" <<'END'
 my ($ko) = @ARGV;
-do "/tmp/strings.pl" or die $@;
 open(my $h, "<", $ko) or die "$ko: $!";
 my @strings = grep { length $_ < 1000 && !/["\0]/ } strings(60);
 my $gone = 0;
+my %sure = (size => "1M", blocksize => "4096", nr_devices => "2", queue_mode => "mq", mem_limit => "7%");
 logged();
-for my $name (qw(size blocksize nr_devices queue_mode mem_limit)) {
-	for (1 .. 14) {
-		my $text = rand() < 0.2 ? $good[rand @good] : $strings[rand @strings];
+for my $name (sort keys %sure) {
+	for (1 .. 10) {
+		my $text = $_ == 5 ? $sure{$name} : $strings[rand @strings];
 		my $args = "$name=\"$text\"";
 		my $error = syscall(313, fileno $h, $args, 0) == 0 ? 0 : error_name();
 		my $oracle = $good{$name eq "mem_limit" ? "module_limit" : $name};
-		judge("insmod", $name, $text, $oracle->($text, 512, 1 << 30), $error);
+		judge("insmod", $name, $text, scalar $oracle->($text, 512, 1 << 30), $error);
 		if (!$error) {
 			syscall(176, my $module = "mybrd", 2048) == 0 or die "rmmod: $!";
 		}
@@ -208,11 +210,12 @@ for my $name (qw(size blocksize nr_devices queue_mode mem_limit)) {
 	}
 }
 verdict("insmod", "module parameters at load");
-is($gone, 70, "a refused load leaves nothing");
+is($gone, 50, "a refused load leaves nothing");
 END
 load size=16M
 udevadm control --exit 2>/dev/null
 ok "and it loads and works" healthy
 ok "and unloads" rmmod mybrd
+dmesg -n 7
 is "$(($(cat /proc/sys/kernel/tainted) & 640))" 0 "no warning, no oops"
 done_testing

@@ -66,8 +66,8 @@ ok "are merged ($(($(merged) - before)) times)" [ "$(merged)" -gt "$before" ]
 discard /dev/mybrd-a
 settled mybrd-a
 set_ a mem_limit 128K
-before=$(merged)
 fill /dev/mybrd-a y 0 32768
+before=$(merged)
 fio --name=fill --filename=/dev/mybrd-a --direct=1 --ioengine=libaio --rw=write --bs=4k --size=256k --iodepth=64 \
 	--iodepth_batch=64 --iodepth_batch_complete=64 --buffer_pattern=0x78 --continue_on_error=write >$log 2>&1
 diag "$(counter mybrd-a pages) pages of 64 at a limit of 32, $(counter mybrd-a enospc) refusals, $(($(merged) - before)) merges"

@@ -39,7 +39,7 @@ sub logged {
 		my $got = sysread($kmsg, my $record, 8192);
 		next if !defined $got && $!{EPIPE};	# overwritten before it was read
 		last if !$got;
-		push @lines, $1 if $record =~ /^[^;]*;(mybrd: .*)\n/;
+		push @lines, $1 =~ s/\\x([0-9a-f]{2})/chr hex $1/ger if $record =~ /^[^;]*;(mybrd: .*)\n/;
 	}
 	return @lines;
 }

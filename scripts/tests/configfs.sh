@@ -55,7 +55,8 @@ settled() {
 	return 1
 }
 
-# fill DEVICE CHARACTER OFFSET LENGTH: direct writes of 64 KiB
+# fill DEVICE CHARACTER OFFSET LENGTH: direct writes of 64 KiB; dd sends what is
+# left of less through the page cache
 fill() {
 	head -c "$4" /dev/zero | tr '\0' "$2" |
 		dd of="$1" bs=64k seek="$3" oflag=direct,seek_bytes conv=notrunc iflag=fullblock status=none
@@ -68,10 +69,11 @@ only() {
 }
 
 # run_perl [ARG]... <SCRIPT: its checks ("ok - what") become checks of the test.
-# It has what configfs.pl has, and says "done" at its end.
+# It has what configfs.pl has and, where it is set, the file $prelude.
+prelude=
 run_perl() {
 	local line end=
-	cat >/tmp/script.pl
+	cat ${prelude:+"$prelude"} - >/tmp/script.pl
 	perl_file /tmp/script.pl "$@" >/tmp/perl.out 2>&1
 	while IFS= read -r line; do
 		case $line in
