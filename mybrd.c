@@ -617,9 +617,9 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
 
 /*
  * Of constant sizes the compiler makes copies in line, by words: faster than a
- * call for what I/O is made of, and whoever reads a word while it is overwritten
- * sees the old one or the new one.  memcpy() itself may go byte by byte.  KASAN
- * sees neither, so it is told.
+ * call for what I/O is made of, and a word that two writers or a reader meet at
+ * is one of those that were written, not a bit of each.  memcpy() and memset()
+ * themselves may go byte by byte.  KASAN sees neither way, so it is told.
  */
 static void mybrd_copy(char *to, const char *from, unsigned int len)
 {
@@ -636,6 +636,15 @@ static void mybrd_copy(char *to, const char *from, unsigned int len)
 		from += SECTOR_SIZE;
 	}
 	memcpy(to, from, len);
+}
+
+static void mybrd_zero(char *to, unsigned int len)
+{
+	kasan_check_write(to, len);
+
+	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE)
+		memset(to, 0, SECTOR_SIZE);
+	memset(to, 0, len);
 }
 
 /* @page is NULL for a hole; neither side crosses a page. */
@@ -713,6 +722,7 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 			struct page *page = radix_tree_deref_slot(slot);
 			u64 start = (u64)iter.index << PAGE_SHIFT;
 			unsigned int from, to;
+			char *ours;
 
 			if (start >= end || nr == MYBRD_BATCH)
 				break;
@@ -724,7 +734,9 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 			}
 			from = start < pos ? pos - start : 0;
 			to = min_t(u64, end - start, PAGE_SIZE);
-			memzero_page(page, from, to - from);
+			ours = kmap_local_page(page);
+			mybrd_zero(ours + from, to - from);
+			kunmap_local(ours);
 			pos = start + to;
 			nr++;
 		}
