@@ -1564,7 +1564,8 @@ MODULE_PARM_DESC(queue_mode, "front end: bio or mq (default: bio)");
 static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
 
 /* The limit for all targets together can be changed while the module lives. */
-static char mybrd_mem_limit[24] = "50%";
+static const char *mybrd_mem_limit_arg = "50%";
+static char mybrd_mem_limit[40];
 
 static int mybrd_apply_mem_limit(const char *text)
 {
@@ -1575,30 +1576,23 @@ static int mybrd_apply_mem_limit(const char *text)
 	if (!mybrd_parse_bytes(text, &bytes))
 		WRITE_ONCE(mybrd_max_pages, mybrd_limit_pages(bytes));
 	else if (isdigit(*text) && sscanf(text, "%3u%%%n", &percent, &end) == 1 && end &&
-		 !text[end] && percent && percent <= 100)
+		 sysfs_streq(text + end, "") && percent && percent <= 100)
 		WRITE_ONCE(mybrd_max_pages, mult_frac(totalram_pages(), percent, 100));
 	else
 		return mybrd_refuse("mem_limit", text,
 				    "bytes (K, M, G count), 1%% to 100%%, or 0 for no limit");
+	strscpy(mybrd_mem_limit, text, sizeof(mybrd_mem_limit));
+	strim(mybrd_mem_limit);
 	return 0;
 }
 
 /* Under the kernel's lock for parameters.  At load, init looks at it with the others. */
 static int mybrd_mem_limit_set(const char *text, const struct kernel_param *kp)
 {
-	char value[sizeof(mybrd_mem_limit)];
-	ssize_t len = strscpy(value, text, sizeof(value));
-	int err = 0;
-
-	if (len < 0)
-		return mybrd_refuse("mem_limit", text, "shorter");
-	if (len && value[len - 1] == '\n')
-		value[len - 1] = '\0';
 	if (THIS_MODULE->state == MODULE_STATE_LIVE)
-		err = mybrd_apply_mem_limit(value);
-	if (!err)
-		strscpy(mybrd_mem_limit, value, sizeof(mybrd_mem_limit));
-	return err;
+		return mybrd_apply_mem_limit(text);
+	mybrd_mem_limit_arg = text;
+	return 0;
 }
 
 static int mybrd_mem_limit_get(char *buf, const struct kernel_param *kp)
@@ -1619,7 +1613,7 @@ static int mybrd_parse_params(unsigned int *nr)
 	       mybrd_parse_size(size, &mybrd_defaults) ?:
 	       mybrd_parse_queue_mode(queue_mode, &mybrd_defaults) ?:
 	       mybrd_parse_uint("nr_devices", nr_devices, MYBRD_MAX_DEVICES, nr) ?:
-	       mybrd_apply_mem_limit(mybrd_mem_limit);
+	       mybrd_apply_mem_limit(mybrd_mem_limit_arg);
 }
 
 /*

@@ -385,6 +385,210 @@ static void insert_without_a_node(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, store->nr_pages, done);
 }
 
+/* What a store counts, all at once. */
+struct counters {
+	unsigned long nr_pages;
+	unsigned long peak_pages;
+	unsigned long inserts;
+	long frees;
+	long waiting;
+	long charged;
+};
+
+static struct counters counters_of(struct mybrd_store *store)
+{
+	return (struct counters) {
+		.nr_pages	= store->nr_pages,
+		.peak_pages	= store->peak_pages,
+		.inserts	= store->inserts,
+		.frees		= atomic_long_read(&store->frees),
+		.waiting	= atomic_long_read(&store->waiting),
+		.charged	= atomic_long_read(&store->charged),
+	};
+}
+
+static void expect_counters(struct kunit *test, struct counters expected)
+{
+	struct counters counted = counters_of(test->priv);
+
+	KUNIT_EXPECT_EQ(test, counted.nr_pages, expected.nr_pages);
+	KUNIT_EXPECT_EQ(test, counted.peak_pages, expected.peak_pages);
+	KUNIT_EXPECT_EQ(test, counted.inserts, expected.inserts);
+	KUNIT_EXPECT_EQ(test, counted.frees, expected.frees);
+	KUNIT_EXPECT_EQ(test, counted.waiting, expected.waiting);
+	KUNIT_EXPECT_EQ(test, counted.charged, expected.charged);
+}
+
+static bool nothing_to_see(void *arg)
+{
+	return true;
+}
+
+/*
+ * To populate a range turns its holes into zeros and touches neither the pages
+ * that were there nor its neighbours; what is paid for afterwards is what the
+ * tree holds and what waits, and not what was set aside.
+ */
+static void populate_around_pages(struct kunit *test)
+{
+	static const pgoff_t there[] = { 5, 6, MYBRD_BATCH, 2 * MYBRD_BATCH + 5 };
+	const pgoff_t first = 3, last = 2 * MYBRD_BATCH + 5;
+	struct page *pages[ARRAY_SIZE(there)];
+	struct mybrd_store *store = test->priv;
+	struct reader reader = {};
+	struct counters counted;
+	pgoff_t index;
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(there); i++) {
+		pages[i] = insert(store, there[i]);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pages[i]);
+		memset_page(pages[i], 0, 0x5a, PAGE_SIZE);
+	}
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, first));
+
+	/* One page waits all the while. */
+	reader_enter(test, &reader, nothing_to_see, NULL);
+	discard(test, first, first);
+	err = mybrd_populate(store, first, last);
+	counted = counters_of(store);
+	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, counted.nr_pages, last - first + 1);
+	KUNIT_EXPECT_EQ(test, counted.waiting, 1L);
+	KUNIT_EXPECT_EQ(test, counted.charged, (long)counted.nr_pages + 1);
+	for (index = first, i = 0; index <= last; index++) {
+		struct page *page = lookup(store, index);
+
+		KUNIT_ASSERT_NOT_NULL_MSG(test, page, "index %lu", index);
+		if (index != there[i]) {
+			KUNIT_EXPECT_TRUE_MSG(test, is_zeros(page), "index %lu", index);
+			continue;
+		}
+		KUNIT_EXPECT_PTR_EQ(test, page, pages[i++]);
+		KUNIT_EXPECT_PTR_EQ(test, memchr_inv(page_address(page), 0x5a, PAGE_SIZE), NULL);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, first - 1), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, last + 1), NULL);
+}
+
+/* What does not fit as a whole inserts nothing and pays for nothing; what just fits is done. */
+static void populate_beyond_the_limit(struct kunit *test)
+{
+	const struct counters before = {
+		.nr_pages = 2, .peak_pages = 2, .inserts = 2, .charged = 2,
+	};
+	const struct counters after = {
+		.nr_pages = 8, .peak_pages = 8, .inserts = 8, .charged = 8,
+	};
+	struct mybrd_store *store = test->priv;
+	pgoff_t index;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 66));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 69));
+
+	store->max_pages = 7;
+	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 63, 70), -ENOSPC);
+	expect_counters(test, before);
+	for (index = 63; index <= 70; index++)
+		KUNIT_EXPECT_EQ(test, !lookup(store, index), index != 66 && index != 69);
+
+	store->max_pages = 8;
+	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 63, 70), 0);
+	expect_counters(test, after);
+}
+
+/* An insert beyond the limit has changed nothing, and the section is still held. */
+static void insert_beyond_the_limit(struct kunit *test)
+{
+	const struct counters full = { .nr_pages = 1, .peak_pages = 1, .inserts = 1, .charged = 1 };
+	struct mybrd_store *store = test->priv;
+	struct page *page;
+	int held;
+
+	store->max_pages = 1;
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 0));
+	rcu_read_lock();
+	page = mybrd_insert_page(store, 64);
+	held = rcu_read_lock_held();
+	rcu_read_unlock();
+
+	KUNIT_EXPECT_PTR_EQ(test, page, ERR_PTR(-ENOSPC));
+	KUNIT_EXPECT_TRUE(test, held);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 64), NULL);
+	expect_counters(test, full);
+
+	/* The limit is what counts now, not what it was. */
+	store->max_pages = 2;
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 64));
+}
+
+/* Every counter is exact after any mix of operations, those that change nothing included. */
+static void counters_after_a_mix(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	pgoff_t i;
+
+	for (i = 0; i < 10; i++)
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
+	discard(test, 2, 4);
+	rcu_barrier();
+	expect_counters(test, (struct counters) {
+		.nr_pages = 7, .peak_pages = 10, .inserts = 10, .frees = 3, .charged = 7 });
+
+	/* A hole, a page, two holes among pages, a hole that is discarded, and a new peak. */
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 2));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 0));
+	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 0, 9), 0);
+	discard(test, 10, 100);
+	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 99, 100), 0);
+	rcu_barrier();
+	expect_counters(test, (struct counters) {
+		.nr_pages = 12, .peak_pages = 12, .inserts = 15, .frees = 3, .charged = 12 });
+
+	discard(test, 9, 99);
+	mybrd_store_empty(store);
+	rcu_barrier();
+	expect_counters(test, (struct counters) {
+		.peak_pages = 12, .inserts = 15, .frees = 15 });
+}
+
+static bool barrier_begun(void)
+{
+	return watch_begun(RCU_BARRIER);
+}
+
+/* An insert into a store that is full but for what waits, waits for that and is done. */
+static void insert_while_pages_are_on_their_way(struct kunit *test)
+{
+	struct reader reader = { .until = barrier_begun };
+	struct mybrd_store *store = test->priv;
+	unsigned int barriers;
+	struct page *page;
+	long waiting;
+	pgoff_t i;
+
+	store->max_pages = 4;
+	for (i = 0; i < 4; i++)
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
+
+	watch(test, RCU_BARRIER, 0);
+	reader_enter(test, &reader, nothing_to_see, NULL);
+	discard(test, 1, 1);
+	waiting = atomic_long_read(&store->waiting);
+	page = insert(store, 4);
+	barriers = unwatch(RCU_BARRIER);
+
+	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, waiting, 1L);
+	KUNIT_EXPECT_EQ(test, barriers, 1U);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+	expect_counters(test, (struct counters) {
+		.nr_pages = 4, .peak_pages = 4, .inserts = 5, .frees = 1, .charged = 4 });
+}
+
 static const struct bytes_case {
 	const char *text;
 	int err;
@@ -483,6 +687,11 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(delete_under_a_reader),
 	KUNIT_CASE(insert_without_a_page),
 	KUNIT_CASE(insert_without_a_node),
+	KUNIT_CASE(populate_around_pages),
+	KUNIT_CASE(populate_beyond_the_limit),
+	KUNIT_CASE(insert_beyond_the_limit),
+	KUNIT_CASE(counters_after_a_mix),
+	KUNIT_CASE(insert_while_pages_are_on_their_way),
 	KUNIT_CASE_PARAM(parse_bytes, bytes_gen_params),
 	{}
 };

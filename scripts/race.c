@@ -23,9 +23,8 @@
  * it) and every word must be exactly the last one written, and a discard of all
  * after which all must be zero.
  *
- * A word is the unit: a kernel that copies byte by byte (rep movsb) may tear one
- * that is read while it is written, which no disk promises not to do. Where a
- * CPU, or its emulator, really does so, boot with clearcpuid=erms,fsrm.
+ * A word is the unit. A driver that copies with memcpy() may fail this where that
+ * goes byte by byte (rep movsb); boot with clearcpuid=erms,fsrm to tell.
  *
  * Build: gcc -O2 -static -pthread race.c
  */

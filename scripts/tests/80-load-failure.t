@@ -3,7 +3,7 @@
 # A load that fails half-way leaves nothing: the allocations of an insmod with
 # three disks fail, one in every load, from the first that makes a disk to the
 # last. Needs fault injection, so it runs on the debug kernel.
-# kernel: kunit-6.12
+# kernels: kunit-6.12
 
 set -u
 . "$(dirname "$0")/lib.sh"
