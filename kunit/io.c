@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite mybrd_io: real bios on a real target, compared byte for byte with
- * a plain buffer
+ * KUnit suites mybrd_io and mybrd_io_mq: real bios on a real target, with either
+ * front end, compared byte for byte with a plain buffer
  */
 #include <linux/bio.h>
 #include <linux/highmem.h>
@@ -69,6 +69,13 @@ static void layout_desc(const struct layout *param, char *desc)
 }
 
 KUNIT_ARRAY_PARAM(layout, layouts, layout_desc);
+
+/* One of each shape for the second front end: what lies below it is the same. */
+static const struct layout mq_layouts[] = {
+	{ ONE_SEGMENT, 508 }, { PAGES, 4092 }, { PIECES, 4 },
+};
+
+KUNIT_ARRAY_PARAM(mq_layout, mq_layouts, layout_desc);
 
 static void add_segment(unsigned int page, unsigned int offset, unsigned int len)
 {
@@ -162,6 +169,14 @@ static int submit_directly(blk_opf_t opf, sector_t sector, unsigned int nr_secto
 	io.target->disk->fops->submit_bio(&bio);
 	bio_uninit(&bio);
 	return blk_status_to_errno(status);
+}
+
+/* As near to the driver as one bio gets: an mq driver takes requests, not bios. */
+static int submit_nearby(blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
+{
+	if (io.target->config.queue_mode == MYBRD_QUEUE_MQ)
+		return submit(opf, sector, nr_sectors);
+	return submit_directly(opf, sector, nr_sectors);
 }
 
 /* How a bio comes to the driver. */
@@ -515,6 +530,47 @@ static void io_beyond_the_end(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT), NULL);
 }
 
+/* The end of a disk that was made smaller is an end, where the larger one had pages too. */
+static void io_beyond_a_shrunken_end(struct kunit *test)
+{
+	static const struct { sector_t first; unsigned int nr; } ranges[] = {
+		{ 2 * PAGE_SECTORS + TAIL_SECTORS - 1, 2 },
+		{ 2 * PAGE_SECTORS + TAIL_SECTORS, 1 },
+		{ 3 * PAGE_SECTORS, PAGE_SECTORS },
+		{ 0, 3 * PAGE_SECTORS },
+	};
+	const u64 shrunken = (2 * PAGE_SECTORS + TAIL_SECTORS) << SECTOR_SHIFT;
+	const struct op_case *param = test->param_value;
+	int resized, errors[ARRAY_SIZE(ranges)], inside, i;
+	unsigned long pages, inserts;
+
+	fill_disk(test, BIT(1));
+	inserts = io.store->inserts;
+	mutex_lock(&io.target->power_lock);
+	resized = mybrd_resize_target(io.target, shrunken);
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		lay_out_op(param, ranges[i].nr);
+		errors[i] = submit_nearby(param->opf, ranges[i].first, ranges[i].nr);
+	}
+	pages = io.store->nr_pages;
+	inserts = io.store->inserts - inserts;
+	resized = resized ?: mybrd_resize_target(io.target, DISK_SECTORS << SECTOR_SHIFT);
+	mutex_unlock(&io.target->power_lock);
+
+	KUNIT_ASSERT_EQ(test, resized, 0);
+	for (i = 0; i < ARRAY_SIZE(ranges); i++)
+		KUNIT_EXPECT_EQ_MSG(test, errors[i], -EIO, "range %d", i);
+	KUNIT_EXPECT_EQ(test, pages, 2UL);
+	KUNIT_EXPECT_EQ(test, inserts, 0UL);
+	memset(io.model + shrunken, 0, MODEL_PAGES * PAGE_SIZE - shrunken);
+	expect_model(test, 0, MODEL_PAGES - 1);
+
+	/* Where the disk ends later, the same is done. */
+	lay_out_op(param, ranges[2].nr);
+	inside = submit_nearby(param->opf, ranges[2].first, ranges[2].nr);
+	KUNIT_EXPECT_EQ(test, inside, 0);
+}
+
 /* A nowait bio is done, or sent back with -EAGAIN, without sleeping anywhere. */
 static void nowait_without_sleeping(struct kunit *test)
 {
@@ -629,14 +685,21 @@ static void write_without_memory(struct kunit *test)
 static void nowait_into_a_hole(struct kunit *test)
 {
 	const struct layout layout = { ONE_SEGMENT, 512 };
+	unsigned long inserts;
+	long charged;
 
 	fill_disk(test, BIT(3));
+	rcu_barrier();
+	inserts = io.store->inserts;
+	charged = atomic_long_read(&io.store->charged);
 	lay_out(&layout, MAX_DATA);
 	memset(page_address(io.buf + 1), 0x5a, 4 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, 3 * PAGE_SECTORS, 1), -EAGAIN);
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, 1 * PAGE_SECTORS,
 				     3 * PAGE_SECTORS), -EAGAIN);
 	KUNIT_EXPECT_TRUE(test, is_hole(3));
+	KUNIT_EXPECT_EQ(test, io.store->inserts, inserts);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->charged), charged);
 	expect_model(test, 0, MODEL_PAGES - 1);
 
 	/* Without the hole, the same write is done. */
@@ -645,16 +708,28 @@ static void nowait_into_a_hole(struct kunit *test)
 	expect_model(test, 0, MODEL_PAGES - 1);
 }
 
-/* A write that does not fit into the limit changes nothing, not even where it would fit. */
+/*
+ * A write that does not fit into the limit changes nothing, not even where it
+ * would fit, and no counter but that of such writes.
+ */
 static void write_beyond_the_limit(struct kunit *test)
 {
 	const struct layout layout = { ONE_SEGMENT, 512 };
+	unsigned long pages, peak, inserts;
+	long frees, charged, refusals;
 	int err;
 
 	fill_disk(test, BIT(2) | BIT(4));
 	rcu_barrier();
 	lay_out(&layout, MAX_DATA);
 	memset(page_address(io.buf + 1), 0x5a, 4 * PAGE_SIZE);
+
+	pages = io.store->nr_pages;
+	peak = io.store->peak_pages;
+	inserts = io.store->inserts;
+	frees = atomic_long_read(&io.store->frees);
+	charged = atomic_long_read(&io.store->charged);
+	refusals = atomic_long_read(&io.store->refusals);
 
 	/* One more page is allowed, but the write has two holes to fill. */
 	io.store->max_pages = io.store->nr_pages + 1;
@@ -665,6 +740,14 @@ static void write_beyond_the_limit(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_hole(2));
 	KUNIT_EXPECT_TRUE(test, is_hole(4));
 	expect_model(test, 0, MODEL_PAGES - 1);
+
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, pages);
+	KUNIT_EXPECT_EQ(test, io.store->peak_pages, peak);
+	KUNIT_EXPECT_EQ(test, io.store->inserts, inserts);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->frees), frees);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->waiting), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->charged), charged);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
 }
 
 static bool nothing_to_see(void *arg)
@@ -784,14 +867,14 @@ static void copy_inside_the_section(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, touched_outside, 0U);
 }
 
-/* One target for the suite; every test finds it empty. */
+/* One target for each suite; every test finds it empty. */
 static int io_test_init(struct kunit *test)
 {
 	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
 	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
 }
 
-static int io_suite_init(struct kunit_suite *suite)
+static int make_io(const char *name, enum mybrd_queue_mode queue_mode)
 {
 	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
 
@@ -804,12 +887,24 @@ static int io_suite_init(struct kunit_suite *suite)
 	get_random_bytes(io.noise, MODEL_PAGES * PAGE_SIZE);
 
 	config.size = DISK_SECTORS << SECTOR_SHIFT;
-	io.target = mybrd_add_target("kunit-io", &config);
+	config.queue_mode = queue_mode;
+	config.submit_queues = 2;
+	io.target = mybrd_add_target(name, &config);
 	if (IS_ERR(io.target))
 		return PTR_ERR(io.target);
 	io.store = &io.target->store;
 	io.bdev = io.target->disk->part0;
 	return 0;
+}
+
+static int io_suite_init(struct kunit_suite *suite)
+{
+	return make_io("kunit-io", MYBRD_QUEUE_BIO);
+}
+
+static int io_mq_suite_init(struct kunit_suite *suite)
+{
+	return make_io("kunit-io-mq", MYBRD_QUEUE_MQ);
 }
 
 static void io_suite_exit(struct kunit_suite *suite)
@@ -839,6 +934,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE_PARAM(zeroing_of_the_last_page, zeroing_gen_params),
 	KUNIT_CASE_PARAM(zeroing_of_the_whole_disk, zeroing_gen_params),
 	KUNIT_CASE_PARAM(io_beyond_the_end, op_gen_params),
+	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_without_sleeping, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_of_a_long_bio, op_gen_params),
 	KUNIT_CASE(nowait_into_a_hole),
@@ -859,4 +955,35 @@ static struct kunit_suite io_test_suite = {
 	.test_cases = io_test_cases,
 };
 
-kunit_test_suite(io_test_suite);
+/*
+ * The same through requests. What is left out gives bios straight to the driver,
+ * which an mq driver does not take, and looks at what happens in the submitter's
+ * context: without sleeping, without memory, or byte by byte.
+ */
+static struct kunit_case io_mq_test_cases[] = {
+	KUNIT_CASE_PARAM(write_at_every_alignment, mq_layout_gen_params),
+	KUNIT_CASE_PARAM(read_at_every_alignment, mq_layout_gen_params),
+	KUNIT_CASE_PARAM(write_of_a_clone, mq_layout_gen_params),
+	KUNIT_CASE_PARAM(read_into_a_clone, mq_layout_gen_params),
+	KUNIT_CASE_PARAM(write_of_a_split_bio, mq_layout_gen_params),
+	KUNIT_CASE_PARAM(read_into_a_split_bio, mq_layout_gen_params),
+	KUNIT_CASE_PARAM(zeroing_at_every_alignment, zeroing_gen_params),
+	KUNIT_CASE_PARAM(zeroing_of_the_last_page, zeroing_gen_params),
+	KUNIT_CASE_PARAM(zeroing_of_the_whole_disk, zeroing_gen_params),
+	KUNIT_CASE_PARAM(io_beyond_the_end, op_gen_params),
+	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
+	KUNIT_CASE_PARAM(nowait_of_a_long_bio, op_gen_params),
+	KUNIT_CASE(nowait_into_a_hole),
+	KUNIT_CASE(write_beyond_the_limit),
+	{}
+};
+
+static struct kunit_suite io_mq_test_suite = {
+	.name = "mybrd_io_mq",
+	.suite_init = io_mq_suite_init,
+	.suite_exit = io_suite_exit,
+	.init = io_test_init,
+	.test_cases = io_mq_test_cases,
+};
+
+kunit_test_suites(&io_test_suite, &io_mq_test_suite);

@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/poison.h>
 #include <linux/rculist.h>
+#include <linux/version.h>
 
 #include "common.h"
 
@@ -443,6 +444,187 @@ static void removal_of_none(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
 }
 
+static int resize(struct mybrd_target *target, u64 size)
+{
+	int err;
+
+	mutex_lock(&target->power_lock);
+	err = mybrd_resize_target(target, size);
+	mutex_unlock(&target->power_lock);
+	return err;
+}
+
+/* As an opener from user space would. */
+#if KERNEL_VERSION(6, 9, 0) > LINUX_VERSION_CODE
+static void *open_disk(struct mybrd_target *target)
+{
+	return blkdev_get_by_dev(disk_devt(target->disk), FMODE_READ, NULL);
+}
+
+static void close_disk(void *opener)
+{
+	blkdev_put(opener, FMODE_READ);
+}
+#else
+static void *open_disk(struct mybrd_target *target)
+{
+	return bdev_file_open_by_dev(disk_devt(target->disk), BLK_OPEN_READ, NULL, NULL);
+}
+
+static void close_disk(void *opener)
+{
+	bdev_fput(opener);
+}
+#endif
+
+/* A target of RESIZE_PAGES pages, each of them there and full of RESIZE_BYTE. */
+#define RESIZE_ORDER	2
+#define RESIZE_PAGES	BIT(RESIZE_ORDER)
+#define RESIZE_SIZE	(RESIZE_PAGES * PAGE_SIZE)
+#define RESIZE_BYTE	0x5a
+
+static struct mybrd_target *add_full_target(struct kunit *test)
+{
+	struct mybrd_config small = config;
+	struct mybrd_target *target;
+	pgoff_t i;
+
+	small.size = RESIZE_SIZE;
+	target = mybrd_add_target("kunit", &small);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	for (i = 0; i < RESIZE_PAGES; i++) {
+		struct page *page;
+
+		rcu_read_lock();
+		page = mybrd_insert_page(&target->store, i);
+		if (!IS_ERR(page))
+			memset(page_address(page), RESIZE_BYTE, PAGE_SIZE);
+		rcu_read_unlock();
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+	}
+	return target;
+}
+
+/* Read all of the disk by a bio: @kept bytes of RESIZE_BYTE, and zeros from there on. */
+static void expect_bytes(struct kunit *test, struct mybrd_target *target, size_t kept)
+{
+	struct page *buf = alloc_pages(GFP_KERNEL | __GFP_NOFAIL, RESIZE_ORDER);
+	u8 *data = page_address(buf);
+	struct bio_vec bv;
+	struct bio bio;
+
+	memset(data, 0xee, RESIZE_SIZE);
+	bio_init(&bio, target->disk->part0, &bv, 1, REQ_OP_READ);
+	__bio_add_page(&bio, buf, RESIZE_SIZE, 0);
+	KUNIT_EXPECT_EQ(test, submit_bio_wait(&bio), 0);
+	bio_uninit(&bio);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data, RESIZE_BYTE, kept), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data + kept, 0, RESIZE_SIZE - kept), NULL);
+	__free_pages(buf, RESIZE_ORDER);
+}
+
+/* To grow shows at once, open or not, and changes nothing else. */
+static void growing(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	void *opener;
+
+	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE + SECTOR_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, get_capacity(target->disk),
+			(sector_t)(RESIZE_SIZE >> SECTOR_SHIFT) + 1);
+
+	opener = open_disk(target);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, opener);
+	KUNIT_EXPECT_EQ(test, resize(target, 5 * RESIZE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, get_capacity(target->disk),
+			(sector_t)(5 * RESIZE_SIZE >> SECTOR_SHIFT));
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
+	expect_bytes(test, target, RESIZE_SIZE);
+	if (!IS_ERR(opener))
+		close_disk(opener);
+	remove(target);
+}
+
+static const struct shrink_case {
+	size_t size;
+} shrink_cases[] = {
+	{ SECTOR_SIZE },
+	{ PAGE_SIZE },
+	{ PAGE_SIZE + SECTOR_SIZE },
+	{ 3 * PAGE_SIZE },
+	{ RESIZE_SIZE - SECTOR_SIZE },
+};
+
+static void shrink_desc(const struct shrink_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "to %zu of %lu", param->size, RESIZE_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(shrink, shrink_cases, shrink_desc);
+
+/*
+ * To shrink gives the pages beyond the end back and zeroes what the last one
+ * has beyond it, so that a disk that grows again reads zeros there; it can be
+ * opened as before.
+ */
+static void shrinking_and_growing(struct kunit *test)
+{
+	const struct shrink_case *param = test->param_value;
+	unsigned long left = DIV_ROUND_UP(param->size, PAGE_SIZE);
+	struct mybrd_target *target = add_full_target(test);
+	const void *dirty = NULL;
+	struct page *page;
+	void *opener;
+	pgoff_t i;
+
+	KUNIT_EXPECT_EQ(test, resize(target, param->size), 0);
+	KUNIT_EXPECT_EQ(test, get_capacity(target->disk), (sector_t)param->size >> SECTOR_SHIFT);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, left);
+	for (i = 0; i < RESIZE_PAGES; i++) {
+		rcu_read_lock();
+		page = mybrd_lookup_page(&target->store, i);
+		if (page && i == left - 1 && offset_in_page(param->size))
+			dirty = memchr_inv(page_address(page) + offset_in_page(param->size), 0,
+					   PAGE_SIZE - offset_in_page(param->size));
+		rcu_read_unlock();
+		KUNIT_EXPECT_EQ_MSG(test, !!page, i < left, "page %lu", i);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, dirty, NULL);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&target->store.frees), (long)(RESIZE_PAGES - left));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&target->store.charged), (long)left);
+
+	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE), 0);
+	expect_bytes(test, target, param->size);
+	opener = open_disk(target);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, opener);
+	if (!IS_ERR(opener))
+		close_disk(opener);
+	remove(target);
+}
+
+/* A disk that is open does not shrink, and nothing of it has changed; closed, it does. */
+static void shrinking_of_an_open_disk(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	void *opener = open_disk(target);
+
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, opener);
+	KUNIT_EXPECT_EQ(test, resize(target, PAGE_SIZE), -EBUSY);
+	KUNIT_EXPECT_EQ(test, get_capacity(target->disk), (sector_t)(RESIZE_SIZE >> SECTOR_SHIFT));
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
+	KUNIT_EXPECT_FALSE(test, target->claimed);
+	expect_bytes(test, target, RESIZE_SIZE);
+
+	if (!IS_ERR(opener))
+		close_disk(opener);
+	/* The last of a file's close is done by a worker. */
+	KUNIT_EXPECT_TRUE(test, comes_true(!disk_openers(target->disk)));
+	KUNIT_EXPECT_EQ(test, resize(target, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, 1UL);
+	remove(target);
+}
+
 static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(find_an_added_target),
 	KUNIT_CASE(references_of_find_and_put),
@@ -455,6 +637,9 @@ static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(removal_under_walkers),
 	KUNIT_CASE_PARAM(removal_of_many_together, together_gen_params),
 	KUNIT_CASE(removal_of_none),
+	KUNIT_CASE(growing),
+	KUNIT_CASE_PARAM(shrinking_and_growing, shrink_gen_params),
+	KUNIT_CASE(shrinking_of_an_open_disk),
 	{}
 };
 
