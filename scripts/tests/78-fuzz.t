@@ -91,8 +91,7 @@ my %good = (
 	nr_devices	=> sub { return $_[0] !~ /^-/ && number($_[0], 1, 256) },
 	module_limit	=> sub {
 		my $text = $_[0] =~ s/\0.*//sr;
-		return 0 if length $text > 23;
-		return 1 if $text =~ /\A\+?0{0,5}(\d{1,3})%\n?\z/ && $1 >= 1 && $1 <= 100;
+		return 1 if $text =~ /\A(\d{1,3})%\n?\z/ && $1 >= 1 && $1 <= 100;
 		return defined bytes_of($text);
 	},
 );
