@@ -41,6 +41,9 @@
 /* The most that one bio can ask of us: ->bi_size is 32 bits of bytes. */
 #define MYBRD_MAX_BIO_SECTORS	(round_down(UINT_MAX, PAGE_SIZE) >> SECTOR_SHIFT)
 
+/* The most pages, as a power of two, that are taken in one piece where so many are needed. */
+#define MYBRD_ORDER	6
+
 /* A CPU copies from anywhere; the mask says "in steps of four bytes", as others do. */
 #define MYBRD_DMA_ALIGNMENT	3
 
@@ -175,18 +178,69 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
+/*
+ * Of constant sizes the compiler makes copies in line, by words: faster than a
+ * call for what I/O is made of, and a word that two writers or a reader meet at
+ * is one of those that were written, not a bit of each.  memcpy() and memset()
+ * themselves may go byte by byte.  KASAN sees neither way, so it is told.
+ */
+static __always_inline void mybrd_copy_page(char *to, const char *from)
+{
+	kasan_check_read(from, PAGE_SIZE);
+	kasan_check_write(to, PAGE_SIZE);
+	memcpy(__builtin_assume_aligned(to, sizeof(long)),
+	       __builtin_assume_aligned(from, sizeof(long)), PAGE_SIZE);
+}
+
+static bool mybrd_aligned(const char *to, const char *from)
+{
+	return IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long));
+}
+
+static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
+{
+	if (mybrd_aligned(to, from))
+		for (; len >= PAGE_SIZE; len -= PAGE_SIZE, to += PAGE_SIZE, from += PAGE_SIZE)
+			mybrd_copy_page(to, from);
+
+	kasan_check_read(from, len);
+	kasan_check_write(to, len);
+	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE, from += SECTOR_SIZE)
+		memcpy(to, from, SECTOR_SIZE);
+	if (len)
+		memcpy(to, from, len);
+}
+
+static void mybrd_zero(char *to, unsigned int len)
+{
+	kasan_check_write(to, len);
+
+	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE)
+		memset(to, 0, SECTOR_SIZE);
+	if (len)
+		memset(to, 0, len);
+}
+
+static void mybrd_zero_page(struct page *page)
+{
+	char *ours = kmap_local_page(page);
+
+	mybrd_zero(ours, PAGE_SIZE);
+	kunmap_local(ours);
+}
+
 /* A read-side section, with its trace events on the inside. */
 static void mybrd_section_begin(const struct mybrd_store *store, pgoff_t index)
 	__acquires(RCU)
 {
 	rcu_read_lock();
-	trace_mybrd_section_begin(store->dev, index);
+	trace_mybrd_section_begin(store, index);
 }
 
-static void mybrd_section_end(const struct mybrd_store *store, pgoff_t index)
+static void mybrd_section_end(const struct mybrd_store *store)
 	__releases(RCU)
 {
-	trace_mybrd_section_end(store->dev, index);
+	trace_mybrd_section_end(store);
 	rcu_read_unlock();
 }
 
@@ -200,14 +254,14 @@ static void mybrd_section_end(const struct mybrd_store *store, pgoff_t index)
  *
  * Return: the page, good until the section ends, or NULL for a hole.
  */
-VISIBLE_IF_KUNIT struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index)
+VISIBLE_IF_KUNIT inline struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index)
 {
 	struct page *page;
 
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "mybrd: page lookup outside a read-side section");
 
 	page = radix_tree_lookup(&store->pages, index);
-	trace_mybrd_lookup(store->dev, index, page);
+	trace_mybrd_lookup(store, index, 1, page);
 	return page;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
@@ -289,168 +343,253 @@ static int mybrd_charge(struct mybrd_store *store, unsigned long nr)
  * One try of an allocation that may not call the OOM killer is soon over, also
  * where there is plenty to reclaim.  As long as there is, try again.
  */
-static struct page *mybrd_alloc_page(const struct mybrd_store *store)
+static bool mybrd_try_again(unsigned int *tries)
+{
+	if (++*tries > 8 || !mybrd_memory_left(1))
+		return false;
+	if (atomic_long_read(&mybrd_waiting))
+		rcu_barrier();
+	else
+		schedule_timeout_uninterruptible(1);
+	return true;
+}
+
+/**
+ * mybrd_free_spare - give spare pages back
+ * @store: whose limit they count against
+ * @spare: pages that a write has paid for and not put into the tree; they are its
+ *	own, chained through ->lru, and their content is anything
+ *
+ * Context: any.
+ */
+VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_store *store, struct list_head *spare)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, spare, lru) {
+		__free_page(page);
+		mybrd_uncharge(store, 1);
+	}
+	INIT_LIST_HEAD(spare);
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
+
+/*
+ * Take what comes in one piece if it comes easily: that costs less, and I/O on
+ * neighbouring pages becomes one copy.  Each page is its own from the start.
+ */
+static struct page *mybrd_alloc_pages(const struct mybrd_store *store, unsigned int *order)
 {
 	unsigned int tries = 0;
 	struct page *page;
 
-	while (!(page = alloc_pages_node(store->node, MYBRD_GFP | __GFP_ZERO | __GFP_HIGHMEM, 0))) {
-		if (++tries > 8 || !mybrd_memory_left(1))
-			break;
-		if (atomic_long_read(&mybrd_waiting))
-			rcu_barrier();
-		else
-			schedule_timeout_uninterruptible(1);
+	for (; *order; --*order) {
+		page = alloc_pages_node(store->node, MYBRD_GFP & ~__GFP_DIRECT_RECLAIM, *order);
+		if (page) {
+			split_page(page, *order);
+			return page;
+		}
 	}
+	do {
+		page = alloc_pages_node(store->node, MYBRD_GFP | __GFP_HIGHMEM, 0);
+	} while (!page && mybrd_try_again(&tries));
 	return page;
 }
 
-/*
- * Fill a hole that is paid for; *@used tells whether the payment was needed.
- * Called outside of a section, returns inside one, which keeps the page.
+/**
+ * mybrd_alloc_spare - pay for pages and have them
+ * @store: whose limit they count against
+ * @nr: how many
+ * @spare: where they go, all or none of them
+ *
+ * Context: process, sleeps; not inside rcu_read_lock().
+ *
+ * Return: 0; -ENOSPC when a limit is reached or there is no memory.
  */
-static struct page *mybrd_fill_hole(struct mybrd_store *store, pgoff_t index, bool *used)
-	__acquires(RCU)
+VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_store *store, unsigned long nr,
+				       struct list_head *spare)
 {
-	struct page *page, *ours = mybrd_alloc_page(store);
-	int err = ours ? radix_tree_preload(MYBRD_GFP) : -ENOMEM;
+	int err = mybrd_charge(store, nr);
+	LIST_HEAD(pages);
 
-	*used = false;
-	mybrd_section_begin(store, index);
-	if (err)
-		goto out_free;
+	while (nr && !err) {
+		unsigned int i, order = min_t(unsigned int, ilog2(nr), MYBRD_ORDER);
+		struct page *page = mybrd_alloc_pages(store, &order);
 
-	page = ours;
+		if (!page) {
+			mybrd_uncharge(store, nr);
+			mybrd_free_spare(store, &pages);
+			err = -ENOSPC;
+			break;
+		}
+		for (i = 0; i < 1U << order; i++)
+			list_add_tail(&page[i].lru, &pages);
+		nr -= i;
+		cond_resched();
+	}
+	list_splice_tail(&pages, spare);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
+
+/* Has the tree a leaf for @index?  A page at index 0 needs none while it is alone. */
+static bool mybrd_has_leaf(struct mybrd_store *store, pgoff_t index)
+{
+	pgoff_t last = index | (RADIX_TREE_MAP_SIZE - 1);
+	struct radix_tree_iter iter;
+
+	lockdep_assert_held(&store->lock);
+	radix_tree_iter_init(&iter, last - (RADIX_TREE_MAP_SIZE - 1));
+	return radix_tree_next_chunk(&store->pages, &iter, 0) && iter.index <= last &&
+	       (iter.index || store->nr_pages > 1);
+}
+
+/**
+ * mybrd_insert_page - fill a hole
+ * @store: the store to change
+ * @index: where, in units of PAGE_SIZE
+ * @page: spare page with the content that readers shall find
+ *
+ * From its first moment in the tree the page may be read, written and discarded
+ * by others: the caller has no more to do with it, and may look it up as anyone.
+ *
+ * Context: process, sleeps; not inside rcu_read_lock().
+ *
+ * Return: 0; -EEXIST when somebody was first, or -ENOSPC when there is no memory
+ * for the tree: @page is still the caller's then.
+ */
+VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
+				       struct page *page)
+{
+	unsigned int tries = 0;
+	bool preloaded;
+	int err = -ENOSPC;
+
+	do {
+		preloaded = !radix_tree_preload(MYBRD_GFP);
+	} while (!preloaded && mybrd_try_again(&tries));
+
+	/* Short of nodes an insert would fail half-way, and leave empty ones behind. */
 	spin_lock(&store->lock);
-	err = radix_tree_insert(&store->pages, index, ours);
+	if (preloaded || mybrd_has_leaf(store, index))
+		err = radix_tree_insert(&store->pages, index, page);
 	if (!err) {
 		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
 		WRITE_ONCE(store->inserts, store->inserts + 1);
 		if (store->nr_pages > store->peak_pages)
 			WRITE_ONCE(store->peak_pages, store->nr_pages);
-		*used = true;
-		ours = NULL;
-	} else if (err == -EEXIST) {
-		page = radix_tree_lookup(&store->pages, index);
-		err = 0;
 	}
+	trace_mybrd_insert(store, index, !err);
 	spin_unlock(&store->lock);
-	radix_tree_preload_end();
-	trace_mybrd_insert(store->dev, index, *used);
-
-out_free:
-	if (ours)
-		__free_page(ours);
-	return err ? ERR_PTR(-ENOSPC) : page;
-}
-
-/**
- * mybrd_insert_page - fill a hole with a page of zeros
- * @store: the store to change
- * @index: where, in units of PAGE_SIZE
- *
- * Context: inside the caller's rcu_read_lock(), which is left to sleep and
- * entered again before store->lock is dropped: from its first moment in the
- * tree the new page may be discarded, and only the section keeps it.  Pages
- * found before the call are no longer the caller's to use.
- *
- * Return: the page now at @index, ours or that of whoever inserted first, good
- * until the section ends; ERR_PTR(-ENOSPC) when a limit is reached or there is
- * no memory.
- */
-VISIBLE_IF_KUNIT struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index)
-	__must_hold(RCU)
-{
-	struct page *page;
-	bool used;
-	int err;
-
-	mybrd_section_end(store, index);
-	err = mybrd_charge(store, 1);
-	if (err) {
-		mybrd_section_begin(store, index);
-		return ERR_PTR(err);
-	}
-	page = mybrd_fill_hole(store, index, &used);
-	if (!used)
-		mybrd_uncharge(store, 1);
-	return page;
+	if (preloaded)
+		radix_tree_preload_end();
+	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
+
+static unsigned long mybrd_holes(void __rcu **slot, unsigned long nr)
+{
+	void __rcu **end = slot + nr;
+	unsigned long holes = 0;
+
+#pragma GCC unroll 8
+	for (; slot < end; slot++)
+		holes += unlikely(!rcu_access_pointer(*slot));
+	return holes;
+}
 
 /* How many of [first, last] are holes?  The answer ages as soon as it is given. */
 static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
 	unsigned long holes = last - first + 1;
-	struct radix_tree_iter iter;
-	unsigned int nr;
-	void __rcu **slot;
+	bool more;
 
 	do {
-		nr = 0;
+		struct radix_tree_iter iter;
+		void __rcu **slot;
+
 		mybrd_section_begin(store, first);
-		radix_tree_for_each_slot(slot, &store->pages, &iter, first) {
-			if (iter.index > last || nr == MYBRD_BATCH)
-				break;
-			first = iter.index + 1;
-			holes--;
-			nr++;
+		radix_tree_iter_init(&iter, first);
+		slot = radix_tree_next_chunk(&store->pages, &iter, 0);
+		more = slot && iter.index <= last;
+		if (more) {
+			pgoff_t end = min(iter.next_index - 1, last);
+			unsigned long nr = end - iter.index + 1;
+
+			holes -= nr - mybrd_holes(slot, nr);
+			more = end != last;
+			first = end + 1;
 		}
-		mybrd_section_end(store, first);
-	} while (nr == MYBRD_BATCH && first - 1 != last);
+		mybrd_section_end(store);
+	} while (more);
 
 	return holes;
 }
 
+/*
+ * The nodes for the holes in [first, last], which is in one leaf: a page of zeros
+ * in the last of them has them made.  (The first may be index 0, which needs none
+ * as long as it is alone.)
+ */
+static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t last,
+			   struct list_head *spare)
+{
+	struct page *page;
+	bool hole;
+	int err;
+
+	mybrd_section_begin(store, last);
+	while (!(hole = !mybrd_lookup_page(store, last)) && last > first)
+		last--;
+	mybrd_section_end(store);
+	if (!hole || list_empty(spare))
+		return 0;
+
+	page = list_last_entry(spare, struct page, lru);
+	mybrd_zero_page(page);
+	list_del(&page->lru);
+	err = mybrd_insert_page(store, last, page);
+	if (err)
+		list_add_tail(&page->lru, spare);
+	return err == -EEXIST ? 0 : err;
+}
+
 /**
- * mybrd_populate - have all pages that a write needs before its first byte
+ * mybrd_prepare_write - have all that a write needs before its first byte
  * @store: the store to change
  * @first: first index, in units of PAGE_SIZE
  * @last: last index, inclusive
+ * @spare: gets a page for every hole but those that are filled already
  *
- * All are paid for before any is allocated, so that a write that does not fit
- * changes nothing.  Where memory itself fails half-way, the pages that came
- * before stay: they hold the zeros that were read there before.
+ * Where it fails, the write has changed nothing: pages of zeros may stand where
+ * there were holes.  Where it doesn't, only a discard that comes in between can
+ * make the write ask for more.
  *
  * Context: process, sleeps; not inside rcu_read_lock().
  *
- * Return: 0, or -ENOSPC as mybrd_insert_page().  A discard may take pages away
- * again before the caller gets to them.
+ * Return: 0, or -ENOSPC as mybrd_alloc_spare(); what is in @spare is the
+ * caller's to free in either case.
  */
-VISIBLE_IF_KUNIT int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+VISIBLE_IF_KUNIT int mybrd_prepare_write(struct mybrd_store *store, pgoff_t first, pgoff_t last,
+					 struct list_head *spare)
 {
 	unsigned long holes = mybrd_count_holes(store, first, last);
-	pgoff_t index;
-	int err;
+	int err = holes ? mybrd_alloc_spare(store, holes, spare) : 0;
+	pgoff_t end;
 
-	if (!holes)
-		return 0;
-	err = mybrd_charge(store, holes);
-	if (err)
+	/* A single insert needs no preparation: it works or it doesn't. */
+	if (holes < 2)
 		return err;
-
-	for (index = first; holes && !err; index++) {
-		bool used = false;
-		struct page *page;
-
-		mybrd_section_begin(store, index);
-		page = mybrd_lookup_page(store, index);
-		if (!page) {
-			mybrd_section_end(store, index);
-			page = mybrd_fill_hole(store, index, &used);
-		}
-		mybrd_section_end(store, index);
-
-		err = PTR_ERR_OR_ZERO(page);
-		holes -= used;
-		if (index == last)
+	for (; !err; first = end + 1) {
+		end = min(first | (RADIX_TREE_MAP_SIZE - 1), last);
+		err = mybrd_make_leaf(store, first, end, spare);
+		if (end == last)
 			break;
 		cond_resched();
 	}
-	mybrd_uncharge(store, holes);
 	return err;
 }
-EXPORT_SYMBOL_IF_KUNIT(mybrd_populate);
+EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
 
 /*
  * A batch: pages that left the tree together and are freed together.  It needs
@@ -522,7 +661,7 @@ static void mybrd_free_batch_rcu(struct rcu_head *head)
 	unsigned int nr;
 
 	store = mybrd_free_batch(page, &nr);
-	trace_mybrd_free_batch(store->dev, batch, nr);
+	trace_mybrd_free_batch(store, batch, nr);
 	atomic_long_sub(nr, &store->waiting);
 	atomic_long_sub(nr, &mybrd_waiting);
 	if (wq_has_sleeper(&mybrd_waiting_wq))
@@ -567,7 +706,7 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 		if (batch) {
 			atomic_long_add(nr, &store->waiting);
 			atomic_long_add(nr, &mybrd_waiting);
-			trace_mybrd_discard_batch(store->dev, page_to_pfn(batch), nr);
+			trace_mybrd_discard_batch(store, page_to_pfn(batch), nr);
 			call_rcu_hurry(&batch->rcu_head, mybrd_free_batch_rcu);
 		}
 		if (!nowait)
@@ -616,96 +755,330 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
 
 /*
- * Of constant sizes the compiler makes copies in line, by words: faster than a
- * call for what I/O is made of, and a word that two writers or a reader meet at
- * is one of those that were written, not a bit of each.  memcpy() and memset()
- * themselves may go byte by byte.  KASAN sees neither way, so it is told.
+ * Where pages that follow one another in memory do so in the kernel's map and in
+ * struct pages too, a run of them is one copy.  Elsewhere each is mapped by itself.
  */
-static void mybrd_copy(char *to, const char *from, unsigned int len)
+#define MYBRD_RUNS	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !IS_ENABLED(CONFIG_KMAP_LOCAL))
+
+static void mybrd_flush_dcache(const struct bio_vec *bv, unsigned int done, unsigned int len)
 {
-	kasan_check_read(from, len);
-	kasan_check_write(to, len);
+	unsigned int page = (bv->bv_offset + done) / PAGE_SIZE;
+	unsigned int end = DIV_ROUND_UP(bv->bv_offset + done + len, PAGE_SIZE);
 
-	if (len == PAGE_SIZE) {
-		memcpy(to, from, PAGE_SIZE);
-		return;
-	}
-	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE) {
-		memcpy(to, from, SECTOR_SIZE);
-		to += SECTOR_SIZE;
-		from += SECTOR_SIZE;
-	}
-	memcpy(to, from, len);
-}
-
-static void mybrd_zero(char *to, unsigned int len)
-{
-	kasan_check_write(to, len);
-
-	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE)
-		memset(to, 0, SECTOR_SIZE);
-	memset(to, 0, len);
-}
-
-/* @page is NULL for a hole; neither side crosses a page. */
-static void mybrd_copy_bvec(const struct bio_vec *bv, struct page *page, unsigned int offset,
-			    unsigned int len, bool write)
-{
-	char *data, *ours;
-
-	if (!page) {
-		memzero_page(bv->bv_page, bv->bv_offset, len);
-		return;
-	}
-	ours = kmap_local_page(page);
-	data = kmap_local_page(bv->bv_page);
-	if (write)
-		mybrd_copy(ours + offset, data + bv->bv_offset, len);
-	else
-		mybrd_copy(data + bv->bv_offset, ours + offset, len);
-	kunmap_local(data);
-	kunmap_local(ours);
-	if (!write)
-		flush_dcache_page(bv->bv_page);
+	for (; ARCH_IMPLEMENTS_FLUSH_DCACHE_PAGE && page < end; page++)
+		flush_dcache_page(bv->bv_page + page);
 }
 
 /*
- * The position is kept in bytes, as segments need be no multiple of a sector,
- * and the iterator is a copy, as clones and splits start in mid-vector.
+ * Where a transfer stands.  It goes by bytes, as segments need be no multiple of
+ * a sector, and by its own count, as clones and splits share the segments and
+ * start in the middle of one.
  */
-static int mybrd_rw(struct mybrd_store *store, const struct bio *bio, bool nowait)
+struct mybrd_cursor {
+	const struct bio_vec	*bv;
+	unsigned int		done;	/* bytes of *bv */
+	unsigned int		left;	/* bytes of the bio */
+	u64			pos;	/* on the disk */
+};
+
+static struct mybrd_cursor mybrd_cursor(const struct bio *bio)
 {
-	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	struct bvec_iter iter = bio->bi_iter;
-	bool write = op_is_write(bio_op(bio));
+	const struct bio_vec *bv = __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
 
-	while (iter.bi_size) {
-		unsigned int nr = MYBRD_BATCH;
+	return (struct mybrd_cursor) {
+		.bv	= bv,
+		.done	= mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter) - bv->bv_offset,
+		.left	= bio->bi_iter.bi_size,
+		.pos	= (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT,
+	};
+}
 
-		mybrd_section_begin(store, pos >> PAGE_SHIFT);
-		do {
-			struct bio_vec bv = bio_iter_iovec(bio, iter);
-			unsigned int offset = offset_in_page(pos);
-			unsigned int len = min_t(unsigned int, bv.bv_len, PAGE_SIZE - offset);
-			struct page *page = mybrd_lookup_page(store, pos >> PAGE_SHIFT);
+static void mybrd_advance(struct mybrd_cursor *cur, unsigned int bytes)
+{
+	cur->done += bytes;
+	if (cur->done == cur->bv->bv_len) {
+		cur->bv++;
+		cur->done = 0;
+	}
+}
 
-			if (!page && write)
-				page = nowait ? ERR_PTR(-EAGAIN) :
-						mybrd_insert_page(store, pos >> PAGE_SHIFT);
-			if (IS_ERR(page)) {
-				mybrd_section_end(store, pos >> PAGE_SHIFT);
-				return PTR_ERR(page);
-			}
-			mybrd_copy_bvec(&bv, page, offset, len, write);
-			bio_advance_iter_single(bio, &iter, len);
-			pos += len;
-		} while (iter.bi_size && --nr);
-		mybrd_section_end(store, pos >> PAGE_SHIFT);
+static unsigned int mybrd_to_page_end(u64 offset)
+{
+	return PAGE_SIZE - offset_in_page(offset);
+}
 
+/* From @offset on, is a segment a whole page, and aligned for words? */
+static bool mybrd_is_page(const struct bio_vec *bv, unsigned int offset)
+{
+	return offset == bv->bv_offset && bv->bv_len == PAGE_SIZE &&
+	       IS_ALIGNED(offset, sizeof(long)) && (MYBRD_RUNS || !offset_in_page(offset));
+}
+
+static char *mybrd_map(struct page *page, unsigned int offset)
+{
+	if (MYBRD_RUNS)
+		return (char *)page_address(page) + offset;
+	return (char *)kmap_local_page(page + offset / PAGE_SIZE) + offset_in_page(offset);
+}
+
+static void mybrd_unmap(char *mapped)
+{
+	if (!MYBRD_RUNS)
+		kunmap_local(mapped);
+}
+
+/*
+ * The one whole page, which most I/O is: one look-up, one copy.  False where there
+ * is more to it, a hole included, and nothing has happened.
+ */
+static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio,
+					  sector_t capacity, unsigned int bytes)
+{
+	struct mybrd_store *store = &target->store;
+	sector_t sector = bio->bi_iter.bi_sector;
+	const struct bio_vec *bv;
+	struct page *page;
+	char *data, *ours;
+
+	if (bytes != PAGE_SIZE || bio_op(bio) > REQ_OP_WRITE || sector & (PAGE_SECTORS - 1) ||
+	    sector + PAGE_SECTORS > capacity)
+		return false;
+
+	mybrd_section_begin(store, sector >> PAGE_SECTORS_SHIFT);
+	page = mybrd_lookup_page(store, sector >> PAGE_SECTORS_SHIFT);
+	bv = __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
+	if (!page || !mybrd_is_page(bv, mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter))) {
+		mybrd_section_end(store);
+		return false;
+	}
+
+	ours = mybrd_map(page, 0);
+	data = mybrd_map(bv->bv_page, bv->bv_offset);
+	if (op_is_write(bio_op(bio))) {
+		mybrd_copy_page(ours, data);
+	} else {
+		mybrd_copy_page(data, ours);
+		mybrd_flush_dcache(bv, 0, PAGE_SIZE);
+	}
+	mybrd_unmap(data);
+	mybrd_unmap(ours);
+	mybrd_section_end(store);
+	return true;
+}
+
+/* Copy @len bytes between the bio and a run of pages, and move on in both. */
+static __always_inline void mybrd_copy_run(struct mybrd_cursor *cur, struct page *page,
+					   unsigned int len, bool write)
+{
+	unsigned int offset = offset_in_page(cur->pos);
+
+	cur->pos += len;
+	cur->left -= len;
+	while (len) {
+		const struct bio_vec *bv = cur->bv;
+		unsigned int start = bv->bv_offset + cur->done;
+		unsigned int part = min(len, bv->bv_len - cur->done);
+		char *data, *ours, *to, *from;
+
+		if (!MYBRD_RUNS)
+			part = min3(part, mybrd_to_page_end(offset), mybrd_to_page_end(start));
+		ours = mybrd_map(page, offset);
+		data = mybrd_map(bv->bv_page, start);
+		to = write ? ours : data;
+		from = write ? data : ours;
+		if (part == PAGE_SIZE && mybrd_aligned(to, from))
+			mybrd_copy_page(to, from);
+		else
+			mybrd_copy(to, from, part);
+		mybrd_unmap(data);
+		mybrd_unmap(ours);
+		if (!write)
+			mybrd_flush_dcache(bv, cur->done, part);
+		offset += part;
+		len -= part;
+		mybrd_advance(cur, part);
+	}
+}
+
+/* A hole reads as zeros, up to the end of its page or of the bio. */
+static void mybrd_read_hole(struct mybrd_cursor *cur)
+{
+	unsigned int len = min(cur->left, mybrd_to_page_end(cur->pos));
+
+	cur->pos += len;
+	cur->left -= len;
+	while (len) {
+		const struct bio_vec *bv = cur->bv;
+		unsigned int start = bv->bv_offset + cur->done;
+		unsigned int part = min3(len, bv->bv_len - cur->done, mybrd_to_page_end(start));
+		char *data = mybrd_map(bv->bv_page, start);
+
+		mybrd_zero(data, part);
+		mybrd_unmap(data);
+		mybrd_flush_dcache(bv, cur->done, part);
+		len -= part;
+		mybrd_advance(cur, part);
+	}
+}
+
+/* From @page in *@slot on, where does the run end?  *@slot goes along. */
+static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct page *page)
+{
+	void __rcu **at = *slot + 1;
+
+	page++;
+	if (MYBRD_RUNS) {
+#pragma GCC unroll 8
+		for (; at < end; at++, page++)
+			if (rcu_access_pointer(*at) != page)
+				break;
+	}
+	*slot = at;
+	return page;
+}
+
+/*
+ * The rest, leaf by leaf: one descent of the tree and one section for each.  The
+ * cursor stands at @slot, one of @nr that follow one another.  Ends early at a hole,
+ * or where the tree changes under its feet; where it may copy @all or nothing, it
+ * does not begin if there is a hole in the way.
+ */
+static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybrd_cursor *cur,
+					  void __rcu **slot, unsigned long nr, bool write, bool all)
+{
+	unsigned int offset = offset_in_page(cur->pos);
+	unsigned long wanted = DIV_ROUND_UP_ULL((u64)offset + cur->left, PAGE_SIZE);
+	void __rcu **end = slot + min(nr, wanted);
+
+	if (all && (nr < wanted || mybrd_holes(slot, wanted)))
+		return;
+
+	while (slot < end) {
+		struct page *page = radix_tree_deref_slot(slot), *next;
+		u64 bytes;
+
+		if (!page || radix_tree_deref_retry(page))
+			break;
+		next = mybrd_run_end(&slot, end, page);
+		trace_mybrd_lookup(store, cur->pos >> PAGE_SHIFT, next - page, true);
+		bytes = (u64)(next - page) * PAGE_SIZE - offset_in_page(cur->pos);
+		mybrd_copy_run(cur, page, min_t(u64, bytes, cur->left), write);
+	}
+}
+
+/*
+ * A write has met a hole.  What it covers whole is copied before others can see
+ * it; else zeros go in, and the write comes back.  If another page is there first,
+ * the write comes back as well.
+ */
+static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
+			   struct list_head *spare)
+{
+	bool whole = !offset_in_page(cur->pos) && cur->left >= PAGE_SIZE;
+	struct mybrd_cursor filled = *cur;
+	struct page *page;
+	int err;
+
+	/* One that was there when the write was prepared was discarded. */
+	if (list_empty(spare)) {
+		err = mybrd_alloc_spare(store, 1, spare);
+		if (err)
+			return err;
+	}
+	page = list_first_entry(spare, struct page, lru);
+	if (whole)
+		mybrd_copy_run(&filled, page, PAGE_SIZE, true);
+	else
+		mybrd_zero_page(page);
+
+	list_del(&page->lru);
+	err = mybrd_insert_page(store, cur->pos >> PAGE_SHIFT, page);
+	if (err)
+		list_add(&page->lru, spare);
+	else if (whole)
+		*cur = filled;
+	return err == -EEXIST ? 0 : err;
+}
+
+/*
+ * Read or write one bio.  A write takes what it needs for holes from @spare; where
+ * that is NULL, a hole is -EAGAIN.
+ */
+static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct bio *bio,
+					struct list_head *spare, bool write)
+{
+	struct mybrd_cursor cur = mybrd_cursor(bio);
+	bool nowait = bio->bi_opf & REQ_NOWAIT;
+	int err = 0;
+
+	while (cur.left && !err) {
+		pgoff_t index = cur.pos >> PAGE_SHIFT;
+		struct radix_tree_iter iter;
+		void __rcu **slot;
+
+		mybrd_section_begin(store, index);
+		slot = radix_tree_iter_lookup(&store->pages, &iter, index);
+		if (slot)
+			mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), write,
+				      write && !spare);
+		else
+			trace_mybrd_lookup(store, index, 1, false);
+		mybrd_section_end(store);
+
+		if (!cur.left)
+			break;
+		if (write && (!spare || (!slot && nowait)))
+			err = -EAGAIN;
+		else if (write && !slot)
+			err = mybrd_fill_hole(store, &cur, spare);
+		else if (!slot)
+			mybrd_read_hole(&cur);
 		if (!nowait)
 			cond_resched();
 	}
+	return err;
+}
+
+static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned int bytes)
+{
+	for (; bytes; bio = bio->bi_next) {
+		mybrd_rw_bio(store, bio, NULL, false);
+		bytes -= bio->bi_iter.bi_size;
+	}
 	return 0;
+}
+
+/*
+ * A write is all or nothing: it has its pages before it copies a byte.  One within
+ * a leaf looks for holes where it copies, and needs to prepare only if there are any.
+ */
+static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes)
+{
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
+	pgoff_t first = pos >> PAGE_SHIFT, last = (pos + bytes - 1) >> PAGE_SHIFT;
+	bool nowait = bio->bi_opf & REQ_NOWAIT;
+	LIST_HEAD(spare);
+	int err;
+
+	if (!bytes)
+		return 0;
+	if (bytes == bio->bi_iter.bi_size && !((first ^ last) / RADIX_TREE_MAP_SIZE)) {
+		err = mybrd_rw_bio(store, bio, NULL, true);
+		if (err != -EAGAIN || nowait)
+			return err;
+	} else if (nowait && mybrd_count_holes(store, first, last)) {
+		return -EAGAIN;
+	}
+
+	err = nowait ? 0 : mybrd_prepare_write(store, first, last, &spare);
+	for (; bytes && !err; bio = bio->bi_next) {
+		err = mybrd_rw_bio(store, bio, &spare, true);
+		bytes -= bio->bi_iter.bi_size;
+	}
+	mybrd_free_spare(store, &spare);
+	if (err == -ENOSPC)
+		atomic_long_inc(&store->refusals);
+	return err;
 }
 
 /* Zero what exists of [pos, end) in place; holes stay holes. */
@@ -740,7 +1113,7 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 			pos = start + to;
 			nr++;
 		}
-		mybrd_section_end(store, pos >> PAGE_SHIFT);
+		mybrd_section_end(store);
 
 		if (!nowait)
 			cond_resched();
@@ -764,21 +1137,13 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
 }
 
-/*
- * One bio, or a chain of them that goes on where the one before it ends.  A
- * write is all or nothing: it has its pages before it copies a byte.  One page
- * needs no such care, for there the copy can't fail any more.
- */
+/* One bio, or a request's chain of them, of @bytes in all. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes)
 {
-	struct mybrd_store *store = &target->store;
-	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	u64 end = pos + bytes;
 	u64 capacity = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
-	pgoff_t first = pos >> PAGE_SHIFT;
-	pgoff_t last = (end - 1) >> PAGE_SHIFT;
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	bool nowait = bio->bi_opf & REQ_NOWAIT;
-	int err = 0;
+	u64 end = pos + bytes;
 
 	/* The block layer looks too, but not at what comes through a partition. */
 	if (end > capacity)
@@ -787,25 +1152,13 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 		return -EAGAIN;
 
 	switch (bio_op(bio)) {
-	case REQ_OP_WRITE:
-		if (!bytes || first == last)
-			;
-		else if (!nowait)
-			err = mybrd_populate(store, first, last);
-		else if (mybrd_count_holes(store, first, last))
-			err = -EAGAIN;
-		fallthrough;
 	case REQ_OP_READ:
-		for (; bytes && !err; bio = bio->bi_next) {
-			err = mybrd_rw(store, bio, nowait);
-			bytes -= bio->bi_iter.bi_size;
-		}
-		if (err == -ENOSPC)
-			atomic_long_inc(&store->refusals);
-		return err;
+		return mybrd_read(&target->store, bio, bytes);
+	case REQ_OP_WRITE:
+		return mybrd_write(&target->store, bio, bytes);
 	case REQ_OP_WRITE_ZEROES:
 		if (bio->bi_opf & REQ_NOUNMAP) {
-			mybrd_zero_range(store, pos, end, nowait);
+			mybrd_zero_range(&target->store, pos, end, nowait);
 			return 0;
 		}
 		fallthrough;
@@ -813,7 +1166,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 		/* The last page counts as whole even where the disk ends inside it. */
 		if (end == capacity)
 			end = round_up(end, PAGE_SIZE);
-		return mybrd_discard(store, pos, end, nowait);
+		return mybrd_discard(&target->store, pos, end, nowait);
 	case REQ_OP_FLUSH:
 		return 0;
 	default:
@@ -822,28 +1175,46 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 }
 
 /* The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is. */
-static void mybrd_submit_bio(struct bio *bio)
+static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 {
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
-	bool stat = blk_queue_io_stat(disk->queue);
 	unsigned long start = stat ? bio_start_io_acct(bio) : 0;
-	int err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size);
+	unsigned int bytes = bio->bi_iter.bi_size;
+	int err = 0;
 
-	if (err == -EAGAIN)
-		bio_set_flag(bio, BIO_QUIET);
-	bio->bi_status = errno_to_blk_status(err);
+	if (!stat || !mybrd_rw_page(disk->private_data, bio, get_capacity(disk), bytes))
+		err = mybrd_do_io(disk->private_data, bio, bytes);
+	if (err) {
+		if (err == -EAGAIN)
+			bio_set_flag(bio, BIO_QUIET);
+		bio->bi_status = errno_to_blk_status(err);
+	}
 	if (stat)
 		bio_end_io_acct(bio, start);
 	bio_endio(bio);
 }
 
+static void mybrd_submit_bio(struct bio *bio)
+{
+	struct gendisk *disk = bio->bi_bdev->bd_disk;
+	bool stat = blk_queue_io_stat(disk->queue);
+
+	if (!stat && mybrd_rw_page(disk->private_data, bio, get_capacity(disk),
+				   bio->bi_iter.bi_size))
+		bio_endio(bio);
+	else
+		mybrd_submit_other(bio, stat);
+}
+
 static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct request *rq = bd->rq;
-	int err;
+	struct mybrd_target *target = rq->q->disk->private_data;
+	int err = 0;
 
 	blk_mq_start_request(rq);
-	err = mybrd_do_io(rq->q->disk->private_data, rq->bio, blk_rq_bytes(rq));
+	if (!mybrd_rw_page(target, rq->bio, get_capacity(target->disk), blk_rq_bytes(rq)))
+		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq));
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 	return BLK_STS_OK;
 }

@@ -153,10 +153,13 @@ struct mybrd_target {
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void mybrd_store_init(struct mybrd_store *store);
-int mybrd_populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);
-struct page *mybrd_insert_page(struct mybrd_store *store, pgoff_t index);
+int mybrd_alloc_spare(struct mybrd_store *store, unsigned long nr, struct list_head *spare);
+void mybrd_free_spare(struct mybrd_store *store, struct list_head *spare);
+int mybrd_insert_page(struct mybrd_store *store, pgoff_t index, struct page *page);
+int mybrd_prepare_write(struct mybrd_store *store, pgoff_t first, pgoff_t last,
+			struct list_head *spare);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
 
 struct mybrd_target *mybrd_add_target(const char *name, const struct mybrd_config *config);

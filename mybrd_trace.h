@@ -13,16 +13,37 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
-DECLARE_EVENT_CLASS(mybrd_page,
-	TP_PROTO(dev_t dev, pgoff_t index, bool hit),
-	TP_ARGS(dev, index, hit),
+/* A look-up: nr pages from index on are there, or a miss, which is a hole. */
+TRACE_EVENT(mybrd_lookup,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index, unsigned int nr, bool hit),
+	TP_ARGS(store, index, nr, hit),
+	TP_STRUCT__entry(
+		__field(dev_t,		dev)
+		__field(pgoff_t,	index)
+		__field(unsigned int,	nr)
+		__field(bool,		hit)
+	),
+	TP_fast_assign(
+		__entry->dev	= store->dev;
+		__entry->index	= index;
+		__entry->nr	= nr;
+		__entry->hit	= hit;
+	),
+	TP_printk("dev=%d:%d index=%lu nr=%u %s", MAJOR(__entry->dev), MINOR(__entry->dev),
+		  __entry->index, __entry->nr, __entry->hit ? "hit" : "miss")
+);
+
+/* An insert; a miss found somebody else's page there already. */
+TRACE_EVENT(mybrd_insert,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index, bool hit),
+	TP_ARGS(store, index, hit),
 	TP_STRUCT__entry(
 		__field(dev_t,		dev)
 		__field(pgoff_t,	index)
 		__field(bool,		hit)
 	),
 	TP_fast_assign(
-		__entry->dev	= dev;
+		__entry->dev	= store->dev;
 		__entry->index	= index;
 		__entry->hit	= hit;
 	),
@@ -30,24 +51,16 @@ DECLARE_EVENT_CLASS(mybrd_page,
 		  __entry->index, __entry->hit ? "hit" : "miss")
 );
 
-/* A look-up; a miss is a hole. */
-DEFINE_EVENT(mybrd_page, mybrd_lookup,
-	TP_PROTO(dev_t dev, pgoff_t index, bool hit), TP_ARGS(dev, index, hit));
-
-/* An insert; a miss found somebody else's page there already. */
-DEFINE_EVENT(mybrd_page, mybrd_insert,
-	TP_PROTO(dev_t dev, pgoff_t index, bool hit), TP_ARGS(dev, index, hit));
-
 DECLARE_EVENT_CLASS(mybrd_batch,
-	TP_PROTO(dev_t dev, unsigned long batch, unsigned int nr),
-	TP_ARGS(dev, batch, nr),
+	TP_PROTO(const struct mybrd_store *store, unsigned long batch, unsigned int nr),
+	TP_ARGS(store, batch, nr),
 	TP_STRUCT__entry(
 		__field(dev_t,		dev)
 		__field(unsigned long,	batch)
 		__field(unsigned int,	nr)
 	),
 	TP_fast_assign(
-		__entry->dev	= dev;
+		__entry->dev	= store->dev;
 		__entry->batch	= batch;
 		__entry->nr	= nr;
 	),
@@ -57,32 +70,41 @@ DECLARE_EVENT_CLASS(mybrd_batch,
 
 /* Pages left the tree; the grace period they wait for has not begun yet. */
 DEFINE_EVENT(mybrd_batch, mybrd_discard_batch,
-	TP_PROTO(dev_t dev, unsigned long batch, unsigned int nr), TP_ARGS(dev, batch, nr));
+	TP_PROTO(const struct mybrd_store *store, unsigned long batch, unsigned int nr),
+	TP_ARGS(store, batch, nr));
 
 /* The grace period is over and the pages are back.  Same batch number. */
 DEFINE_EVENT(mybrd_batch, mybrd_free_batch,
-	TP_PROTO(dev_t dev, unsigned long batch, unsigned int nr), TP_ARGS(dev, batch, nr));
+	TP_PROTO(const struct mybrd_store *store, unsigned long batch, unsigned int nr),
+	TP_ARGS(store, batch, nr));
 
-DECLARE_EVENT_CLASS(mybrd_section,
-	TP_PROTO(dev_t dev, pgoff_t index),
-	TP_ARGS(dev, index),
+/* Both inside the section: what lies between them is certainly protected. */
+TRACE_EVENT(mybrd_section_begin,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index),
+	TP_ARGS(store, index),
 	TP_STRUCT__entry(
 		__field(dev_t,		dev)
 		__field(pgoff_t,	index)
 	),
 	TP_fast_assign(
-		__entry->dev	= dev;
+		__entry->dev	= store->dev;
 		__entry->index	= index;
 	),
 	TP_printk("dev=%d:%d index=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
 		  __entry->index)
 );
 
-/* Both inside the section: what lies between them is certainly protected. */
-DEFINE_EVENT(mybrd_section, mybrd_section_begin,
-	TP_PROTO(dev_t dev, pgoff_t index), TP_ARGS(dev, index));
-DEFINE_EVENT(mybrd_section, mybrd_section_end,
-	TP_PROTO(dev_t dev, pgoff_t index), TP_ARGS(dev, index));
+TRACE_EVENT(mybrd_section_end,
+	TP_PROTO(const struct mybrd_store *store),
+	TP_ARGS(store),
+	TP_STRUCT__entry(
+		__field(dev_t,		dev)
+	),
+	TP_fast_assign(
+		__entry->dev	= store->dev;
+	),
+	TP_printk("dev=%d:%d", MAJOR(__entry->dev), MINOR(__entry->dev))
+);
 
 DECLARE_EVENT_CLASS(mybrd_target,
 	TP_PROTO(const char *name),

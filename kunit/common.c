@@ -3,6 +3,7 @@
  * KUnit suites for mybrd: what they share
  */
 #include <linux/delay.h>
+#include <linux/highmem.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -20,6 +21,58 @@ size_t first_difference(const void *a, const void *b, size_t len)
 	for (i = 0; x[i] == y[i]; i++)
 		;
 	return i;
+}
+
+struct page *lookup(struct mybrd_store *store, pgoff_t index)
+{
+	struct page *page;
+
+	rcu_read_lock();
+	page = mybrd_lookup_page(store, index);
+	rcu_read_unlock();
+	return page;
+}
+
+/* Put the first spare page at @index; 0 also where there is one already. */
+static int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spare)
+{
+	struct page *page = list_first_entry(spare, struct page, lru);
+	int err;
+
+	clear_highpage(page);
+	list_del(&page->lru);
+	err = mybrd_insert_page(store, index, page);
+	if (err)
+		list_add(&page->lru, spare);
+	return err == -EEXIST ? 0 : err;
+}
+
+struct page *insert(struct mybrd_store *store, pgoff_t index)
+{
+	LIST_HEAD(spare);
+	int err = mybrd_alloc_spare(store, 1, &spare);
+
+	if (!err)
+		err = insert_spare(store, index, &spare);
+	mybrd_free_spare(store, &spare);
+	return err ? ERR_PTR(err) : lookup(store, index);
+}
+
+int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+{
+	LIST_HEAD(spare);
+	int err = mybrd_prepare_write(store, first, last, &spare);
+
+	for (; !err && first <= last; first++)
+		if (!lookup(store, first))
+			err = insert_spare(store, first, &spare);
+	mybrd_free_spare(store, &spare);
+	return err;
+}
+
+void discard(struct kunit *test, pgoff_t first, pgoff_t last)
+{
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
 }
 
 static bool reader_may_leave(struct reader *reader)

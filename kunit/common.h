@@ -33,6 +33,21 @@
 size_t first_difference(const void *a, const void *b, size_t len);
 
 /*
+ * The page at @index, NULL for a hole. Good for comparing, and for use while nobody
+ * discards.
+ */
+struct page *lookup(struct mybrd_store *store, pgoff_t index);
+
+/* Fill a hole with a page of zeros, as a write would; what is there then, or ERR_PTR(-ENOSPC). */
+struct page *insert(struct mybrd_store *store, pgoff_t index);
+
+/* Fill all holes of a range, as one write would; 0 or -ENOSPC. */
+int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
+
+/* Discard pages of the store that is test->priv. */
+void discard(struct kunit *test, pgoff_t first, pgoff_t last);
+
+/*
  * A reader: a thread that enters a read-side section, calls @look(@arg) there
  * again and again, and stays until it is told to leave, or until @until() where
  * that is set. The return value of reader_leave() says how often @look found

@@ -237,12 +237,7 @@ static void expect_model(struct kunit *test, pgoff_t first, pgoff_t last)
 
 static bool is_hole(pgoff_t index)
 {
-	bool hole;
-
-	rcu_read_lock();
-	hole = !mybrd_lookup_page(io.store, index);
-	rcu_read_unlock();
-	return hole;
+	return !lookup(io.store, index);
 }
 
 /* Disk and model get the same noise, but for the pages whose bit in @holes is set. */
@@ -810,14 +805,16 @@ static void byte_touched(struct perf_event *event, struct perf_sample_data *data
 static const struct copy_case {
 	const char *name;
 	blk_opf_t opf;
-	unsigned int page;
+	unsigned int pages;
 	bool in_store;		/* watch a byte of the disk's page, or one of the bio's */
 } copy_cases[] = {
-	{ "read", REQ_OP_READ, 0 },
-	{ "write", REQ_OP_WRITE, 0 },
-	{ "write to a disk page", REQ_OP_WRITE, 0, true },
-	{ "write into a hole", REQ_OP_WRITE, 3 },
-	{ "zero in place", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0, true },
+	{ "read", REQ_OP_READ, 1 },
+	{ "read from a disk page", REQ_OP_READ, 1, true },
+	{ "read of three pages", REQ_OP_READ, 3 },
+	{ "write", REQ_OP_WRITE, 1 },
+	{ "write to a disk page", REQ_OP_WRITE, 1, true },
+	{ "write of three pages", REQ_OP_WRITE, 3, true },
+	{ "zero in place", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 1, true },
 };
 
 static void copy_desc(const struct copy_case *param, char *desc)
@@ -844,10 +841,8 @@ static void copy_inside_the_section(struct kunit *test)
 		kunit_skip(test, "this kernel does not count read-side sections");
 
 	fill_disk(test, BIT(3));
-	lay_out(&layout, PAGE_SIZE);
-	rcu_read_lock();
-	page = param->in_store ? mybrd_lookup_page(io.store, param->page) : io.buf + 1;
-	rcu_read_unlock();
+	lay_out(&layout, param->pages * PAGE_SIZE);
+	page = param->in_store ? lookup(io.store, 0) : io.buf + 1;
 
 	hw_breakpoint_init(&attr);
 	attr.bp_addr = (unsigned long)page_address(page) + 1000;
@@ -859,12 +854,131 @@ static void copy_inside_the_section(struct kunit *test)
 	if (IS_ERR(event))
 		kunit_skip(test, "this machine has no breakpoint to give: %pe", event);
 	READ_ONCE(*(u8 *)attr.bp_addr);
-	err = submit_directly(param->opf, param->page * PAGE_SECTORS, PAGE_SECTORS);
+	err = submit_directly(param->opf, 0, param->pages * PAGE_SECTORS);
 	unregister_hw_breakpoint(event);
 
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_GE(test, touched, 2U);
 	KUNIT_EXPECT_EQ(test, touched_outside, 0U);
+}
+
+/* Long bios, over several leaves of the tree. */
+static const struct long_case {
+	const char *name;
+	sector_t sector;
+	unsigned int segment;	/* bytes; the last one may be shorter */
+	unsigned int scattered;	/* no page of the disk beside the next, or all as they come */
+	unsigned int holes;	/* every so many pages is one, 0 for none */
+} long_cases[] = {
+	{ "one segment", 0, UINT_MAX, false, 0 },
+	{ "one segment, holes", 0, UINT_MAX, false, 3 },
+	{ "one segment, a few holes", 5 * PAGE_SECTORS, UINT_MAX, false, 80 },
+	{ "one segment, nothing there", 0, UINT_MAX, false, 1 },
+	{ "one segment in mid-page", 3, UINT_MAX, false, 0 },
+	{ "one segment in mid-page, nothing there", 3, UINT_MAX, false, 1 },
+	{ "one segment, scattered", 0, UINT_MAX, true, 0 },
+	{ "pages", 2 * PAGE_SECTORS, PAGE_SIZE, false, 0 },
+	{ "pages, nothing there", 2 * PAGE_SECTORS, PAGE_SIZE, false, 1 },
+	{ "pages, scattered, holes", 0, PAGE_SIZE, true, 7 },
+	{ "odd segments", 7, 3 * PAGE_SIZE + 516, false, 0 },
+	{ "odd segments, scattered, holes", 7, 5 * PAGE_SIZE + 4, true, 5 },
+	{ "odd segments, nothing there", 1, PAGE_SIZE + 1028, false, 1 },
+};
+
+static void long_desc(const struct long_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(long, long_cases, long_desc);
+
+#define LONG_ORDER	8
+#define LONG_PAGES	BIT(LONG_ORDER)
+#define LONG_BYTES	(LONG_PAGES * PAGE_SIZE)
+#define LONG_DATA	(LONG_BYTES - 8 * PAGE_SIZE)
+
+/* Something for every word, different for every @seed. */
+static void stamp(void *data, size_t len, u32 seed)
+{
+	u32 *word = data;
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*word); i++)
+		word[i] = (i + 1) * 2654435761U + seed;
+}
+
+/* The disk's first LONG_PAGES, filled as @param says; @model gets what is there. */
+static void fill_long(struct kunit *test, const struct long_case *param, u8 *model)
+{
+	unsigned int i, index;
+
+	for (i = 0; i < LONG_PAGES; i++) {
+		/* One after the other is what comes out of one piece, backwards is not. */
+		index = param->scattered ? LONG_PAGES - 1 - i : i;
+		if (!param->scattered && !(i % 16))
+			KUNIT_ASSERT_EQ(test, populate(io.store, i, i + 15), 0);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(io.store, index));
+		memcpy(page_address(lookup(io.store, index)), model + index * PAGE_SIZE, PAGE_SIZE);
+	}
+	for (i = 0; param->holes && i < LONG_PAGES; i += param->holes) {
+		KUNIT_ASSERT_EQ(test, mybrd_discard_pages(io.store, i, i, false), 0);
+		memset(model + i * PAGE_SIZE, 0, PAGE_SIZE);
+	}
+}
+
+/* A long read and a long write see and change what they should, and nothing else. */
+static void long_io(struct kunit *test)
+{
+	const struct long_case *param = test->param_value;
+	struct page *buf = alloc_pages(GFP_KERNEL | __GFP_NOFAIL, LONG_ORDER);
+	size_t done, pos = param->sector << SECTOR_SHIFT;
+	u8 *data = page_address(buf), *model = vmalloc(LONG_BYTES);
+	struct bio_vec *bv = vmalloc(2 * LONG_PAGES * sizeof(*bv));
+	blk_opf_t op = REQ_OP_READ;
+	struct bio bio;
+	unsigned int i;
+
+	KUNIT_ASSERT_TRUE(test, model && bv);
+	stamp(model, LONG_BYTES, 1);
+	fill_long(test, param, model);
+	memset(data, GUARD, LONG_BYTES);
+
+	for (; op <= REQ_OP_WRITE; op++) {
+		bio_init(&bio, io.bdev, bv, 2 * LONG_PAGES, op);
+		bio.bi_iter.bi_sector = param->sector;
+		bio.bi_iter.bi_size = LONG_DATA;
+		for (done = 0; done < LONG_DATA; done += bv[bio.bi_vcnt++].bv_len)
+			bvec_set_page(&bv[bio.bi_vcnt], buf + done / PAGE_SIZE,
+				      min_t(size_t, param->segment, LONG_DATA - done),
+				      offset_in_page(done));
+		if (op_is_write(op)) {
+			stamp(data, LONG_BYTES, 2);
+			memcpy(model + pos, data, LONG_DATA);
+		}
+		KUNIT_EXPECT_EQ(test, submit_bio_wait(&bio), 0);
+		bio_uninit(&bio);
+		if (op_is_write(op))
+			break;
+		KUNIT_EXPECT_EQ(test, first_difference(data, model + pos, LONG_DATA), LONG_DATA);
+		KUNIT_EXPECT_NULL(test, memchr_inv(data + LONG_DATA, GUARD,
+						   LONG_BYTES - LONG_DATA));
+	}
+
+	for (i = 0; i < LONG_PAGES; i++) {
+		const u8 *wanted = model + i * PAGE_SIZE;
+		struct page *page = lookup(io.store, i);
+
+		if (page)
+			done = first_difference(page_address(page), wanted, PAGE_SIZE);
+		else
+			done = memchr_inv(wanted, 0, PAGE_SIZE) ? 0 : PAGE_SIZE;
+		KUNIT_EXPECT_EQ_MSG(test, done, PAGE_SIZE, "page %u%s", i, page ? "" : ", a hole");
+	}
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->charged),
+			(long)io.store->nr_pages + atomic_long_read(&io.store->waiting));
+	vfree(bv);
+	vfree(model);
+	__free_pages(buf, LONG_ORDER);
 }
 
 /* One target for each suite; every test finds it empty. */
@@ -938,6 +1052,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE_PARAM(nowait_without_sleeping, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_of_a_long_bio, op_gen_params),
 	KUNIT_CASE(nowait_into_a_hole),
+	KUNIT_CASE_PARAM(long_io, long_gen_params),
 	KUNIT_CASE(flush_and_fua),
 	KUNIT_CASE(unsupported_operations),
 	KUNIT_CASE(write_without_memory),

@@ -9,21 +9,6 @@
 
 #include "common.h"
 
-static struct page *insert(struct mybrd_store *store, pgoff_t index)
-{
-	struct page *page;
-
-	rcu_read_lock();
-	page = mybrd_insert_page(store, index);
-	rcu_read_unlock();
-	return page;
-}
-
-static void discard(struct kunit *test, pgoff_t first, pgoff_t last)
-{
-	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
-}
-
 /* Give a grace period time to end that must not end; did it? */
 static bool all_freed_early(struct mybrd_store *store)
 {

@@ -10,32 +10,6 @@
 
 #include "common.h"
 
-static struct page *lookup(struct mybrd_store *store, pgoff_t index)
-{
-	struct page *page;
-
-	rcu_read_lock();
-	page = mybrd_lookup_page(store, index);
-	rcu_read_unlock();
-	return page;
-}
-
-/* The pointer is good for comparing, and for use while nobody discards. */
-static struct page *insert(struct mybrd_store *store, pgoff_t index)
-{
-	struct page *page;
-
-	rcu_read_lock();
-	page = mybrd_insert_page(store, index);
-	rcu_read_unlock();
-	return page;
-}
-
-static void discard(struct kunit *test, pgoff_t first, pgoff_t last)
-{
-	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
-}
-
 static bool is_zeros(struct page *page)
 {
 	void *data = kmap_local_page(page);
@@ -329,22 +303,17 @@ static void delete_under_a_reader(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
 }
 
-/* Without memory for the page nothing has changed, and the section is still held. */
+/* Without memory for the page nothing has changed. */
 static void insert_without_a_page(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
 	struct page *page;
-	int held;
 
 	watch(test, PAGE_ALLOCATION, UINT_MAX);
-	rcu_read_lock();
-	page = mybrd_insert_page(store, 64);
-	held = rcu_read_lock_held();
-	rcu_read_unlock();
+	page = insert(store, 64);
 	KUNIT_EXPECT_GE(test, unwatch(PAGE_ALLOCATION), 1U);
 
 	KUNIT_EXPECT_PTR_EQ(test, page, ERR_PTR(-ENOSPC));
-	KUNIT_EXPECT_TRUE(test, held);
 	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 64), NULL);
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 64));
@@ -361,7 +330,6 @@ static void insert_without_a_node(struct kunit *test)
 	unsigned long done = 1;
 	struct page *page;
 	pgoff_t index;
-	int held;
 
 	/* Ten nodes for each insert from here on, of the eleven preloaded ones. */
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, ULONG_MAX));
@@ -371,18 +339,73 @@ static void insert_without_a_node(struct kunit *test)
 	do {
 		/* As far from all others as can be: it shares no node but the root. */
 		index = ULONG_MAX - (done << (BITS_PER_LONG - 4));
-		rcu_read_lock();
-		page = mybrd_insert_page(store, index);
-		held = rcu_read_lock_held();
-		rcu_read_unlock();
+		page = insert(store, index);
 	} while (!IS_ERR(page) && ++done < 16);
 	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
 	KUNIT_EXPECT_EQ(test, unwatch(FREE_PAGES), 1U);
 
 	KUNIT_EXPECT_PTR_EQ(test, page, ERR_PTR(-ENOSPC));
-	KUNIT_EXPECT_TRUE(test, held);
 	KUNIT_EXPECT_PTR_EQ(test, lookup(store, index), NULL);
 	KUNIT_EXPECT_EQ(test, store->nr_pages, done);
+}
+
+/*
+ * A write that was prepared needs no more memory, neither for pages nor for the
+ * tree: one that could not get it would be torn.
+ */
+static void insert_without_a_node_after_preparing(struct kunit *test)
+{
+	struct mybrd_store *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
+	const pgoff_t first = 60, last = 3 * RADIX_TREE_MAP_SIZE;
+	struct mybrd_store *store = test->priv;
+	struct page *page;
+	LIST_HEAD(spare);
+	int err = 0;
+	pgoff_t i;
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	mybrd_store_init(other);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(other, ULONG_MAX));
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	KUNIT_ASSERT_EQ(test, mybrd_prepare_write(store, first, last, &spare), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), (long)(last - first + 1));
+
+	/* Use up what this CPU has preloaded. */
+	watch(test, SLAB_ALLOCATION, UINT_MAX);
+	for (i = 1; i < 16 && !IS_ERR(insert(other, ULONG_MAX - (i << (BITS_PER_LONG - 4)))); i++)
+		;
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	for (i = first; i <= last && !err; i++) {
+		if (lookup(store, i))
+			continue;
+		page = list_first_entry(&spare, struct page, lru);
+		list_del(&page->lru);
+		err = mybrd_insert_page(store, i, page);
+		if (err)
+			list_add(&page->lru, &spare);
+	}
+	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 0U);
+	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
+
+	KUNIT_EXPECT_EQ_MSG(test, err, 0, "at index %lu", i);
+	KUNIT_EXPECT_TRUE(test, list_empty(&spare));
+	KUNIT_EXPECT_EQ(test, store->nr_pages, last - first + 1);
+	mybrd_free_spare(store, &spare);
+	mybrd_store_empty(other);
+}
+
+/* Index 0 alone has no node to share: the one beside it must be prepared, too. */
+static void prepare_beside_index_0(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	LIST_HEAD(spare);
+
+	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(store, 0, 1, &spare), 0);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 0), NULL);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&spare));
+	mybrd_free_spare(store, &spare);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 1L);
 }
 
 /* What a store counts, all at once. */
@@ -450,7 +473,7 @@ static void populate_around_pages(struct kunit *test)
 	/* One page waits all the while. */
 	reader_enter(test, &reader, nothing_to_see, NULL);
 	discard(test, first, first);
-	err = mybrd_populate(store, first, last);
+	err = populate(store, first, last);
 	counted = counters_of(store);
 	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
 
@@ -489,33 +512,28 @@ static void populate_beyond_the_limit(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 69));
 
 	store->max_pages = 7;
-	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 63, 70), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, populate(store, 63, 70), -ENOSPC);
 	expect_counters(test, before);
 	for (index = 63; index <= 70; index++)
 		KUNIT_EXPECT_EQ(test, !lookup(store, index), index != 66 && index != 69);
 
 	store->max_pages = 8;
-	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 63, 70), 0);
+	KUNIT_EXPECT_EQ(test, populate(store, 63, 70), 0);
 	expect_counters(test, after);
 }
 
-/* An insert beyond the limit has changed nothing, and the section is still held. */
+/* An insert beyond the limit has changed nothing. */
 static void insert_beyond_the_limit(struct kunit *test)
 {
 	const struct counters full = { .nr_pages = 1, .peak_pages = 1, .inserts = 1, .charged = 1 };
 	struct mybrd_store *store = test->priv;
 	struct page *page;
-	int held;
 
 	store->max_pages = 1;
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 0));
-	rcu_read_lock();
-	page = mybrd_insert_page(store, 64);
-	held = rcu_read_lock_held();
-	rcu_read_unlock();
+	page = insert(store, 64);
 
 	KUNIT_EXPECT_PTR_EQ(test, page, ERR_PTR(-ENOSPC));
-	KUNIT_EXPECT_TRUE(test, held);
 	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 64), NULL);
 	expect_counters(test, full);
 
@@ -540,10 +558,10 @@ static void counters_after_a_mix(struct kunit *test)
 	/* A hole, a page, two holes among pages, a hole that is discarded, and a new peak. */
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 2));
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, 0));
-	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 0, 9), 0);
-	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, populate(store, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, populate(store, 0, 9), 0);
 	discard(test, 10, 100);
-	KUNIT_EXPECT_EQ(test, mybrd_populate(store, 99, 100), 0);
+	KUNIT_EXPECT_EQ(test, populate(store, 99, 100), 0);
 	rcu_barrier();
 	expect_counters(test, (struct counters) {
 		.nr_pages = 12, .peak_pages = 12, .inserts = 15, .frees = 3, .charged = 12 });
@@ -687,6 +705,8 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(delete_under_a_reader),
 	KUNIT_CASE(insert_without_a_page),
 	KUNIT_CASE(insert_without_a_node),
+	KUNIT_CASE(insert_without_a_node_after_preparing),
+	KUNIT_CASE(prepare_beside_index_0),
 	KUNIT_CASE(populate_around_pages),
 	KUNIT_CASE(populate_beyond_the_limit),
 	KUNIT_CASE(insert_beyond_the_limit),

@@ -373,14 +373,10 @@ static void removal_under_walkers(struct kunit *test)
 	struct mybrd_target *target = mybrd_add_target("kunit", &config);
 	struct walkers walkers = {};
 	struct relay relay = { .look = look_at_target, .arg = &walkers };
-	struct page *page;
 	bool done;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	rcu_read_lock();
-	page = mybrd_insert_page(&target->store, 0);
-	rcu_read_unlock();
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(&target->store, 0));
 
 	relay_start(test, &relay);
 	removal_start(test, &walkers.removal, target);
@@ -493,14 +489,10 @@ static struct mybrd_target *add_full_target(struct kunit *test)
 	target = mybrd_add_target("kunit", &small);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 	for (i = 0; i < RESIZE_PAGES; i++) {
-		struct page *page;
+		struct page *page = insert(&target->store, i);
 
-		rcu_read_lock();
-		page = mybrd_insert_page(&target->store, i);
-		if (!IS_ERR(page))
-			memset(page_address(page), RESIZE_BYTE, PAGE_SIZE);
-		rcu_read_unlock();
-		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+		memset(page_address(page), RESIZE_BYTE, PAGE_SIZE);
 	}
 	return target;
 }

@@ -43,19 +43,22 @@ for mode in $(modes); do
 
 	is "$(awk '$2 == "insert"' /tmp/traced | cut -d' ' -f3- | sort)" \
 		"$(for i in {0..15}; do echo "$dev index=$i hit"; done | sort)" "$mode: 16 pages written are inserted, each once"
-	ok "$mode: they are looked up before that, and found after it" awk '
-		$2 == "lookup" && $NF == "miss" && !($4 in inserted) { missed[$4]++ }
-		$2 == "insert" { inserted[$4]++; if (!missed[$4]) exit 1 }
-		$2 == "lookup" && $NF == "hit" { if (!inserted[$4]) exit 1; found[$4]++ }
-		END { for (i = 0; i < 16; i++) if (!found["index=" i]) exit 1 }' /tmp/traced
-	ok "$mode: reading a hole misses" [ "$(count lookup 'index=2[0-9] miss')" -ge 10 ]
+	ok "$mode: no page is found before it was inserted, and then each is" awk '
+		function of(word) { sub(/.*=/, "", word); return word + 0 }
+		$2 == "insert" { inserted[of($4)]++ }
+		$2 == "lookup" && $NF == "hit" {
+			for (i = of($4); i < of($4) + of($5); i++) { if (!inserted[i]) exit 1; found[i]++ }
+		}
+		END { for (i = 0; i < 16; i++) if (!found[i]) exit 1 }' /tmp/traced
+	ok "$mode: reading a hole misses" [ "$(count lookup 'index=2[0-9] nr=1 miss')" -ge 10 ]
 
-	# Sections: one pair each, never nested, and look-ups and inserts only within
+	# Sections: one pair each, never nested, and look-ups only within
 	ok "$mode: sections begin" [ "$(count section_begin)" -gt 3 ]
 	is "$(awk '
 		$2 == "section_begin" { if (open[$1]++) print "nested in " $1 }
 		$2 == "section_end" { if (--open[$1]) print "end without begin in " $1 }
-		($2 == "lookup" || $2 == "insert") && !open[$1] { print $2 " outside, in " $1 }
+		$2 == "lookup" && !open[$1] { print $2 " outside, in " $1 }
+		$2 == "insert" && open[$1] { print "an allocation inside, in " $1 }
 		END { for (task in open) if (open[task]) print "left open by " task }' /tmp/traced)" "" \
 		"$mode: each section ends, in the task in which it began, with the look-ups between"
 	is "$(awk '$2 ~ /^section|lookup|insert/' /tmp/traced | grep -vc "$dev ")" 0 "$mode: all of them are of this disk"
