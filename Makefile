@@ -19,7 +19,13 @@ check: ## Run every test: lint, KUnit, and the system tests
 check-mutants: ## Break the driver on purpose; the tests must notice
 	@scripts/mutants
 
-lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck
+check-package: ## Install and remove it in clean Debian 12 and 13 chroots
+	@scripts/package-test
+
+check-interrupt: ## Press Ctrl-C in the middle of everything; nothing may be left
+	@scripts/interrupt-test
+
+lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
 	@scripts/lint
 
 vm: ## A shell in a VM that has the module and fio (KERNEL=...)
@@ -30,12 +36,34 @@ vm: ## A shell in a VM that has the module and fio (KERNEL=...)
 	@echo "  mkfs.ext4 -q /dev/mybrd && mount /dev/mybrd /mnt && df -h /mnt"
 	@scripts/vm -k $(KERNEL) -i -- bash
 
+install: ## Install module and manual for the running kernel (or KDIR=...)
+	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/install install
+
+uninstall: ## Undo make install
+	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/install uninstall
+
+dkms-install: ## Have DKMS build it now and for every kernel that comes
+	@KDIR=$(KDIR) scripts/install dkms-install
+
+dkms-uninstall: ## Undo make dkms-install
+	@KDIR=$(KDIR) scripts/install dkms-uninstall
+
+deb: ## Build the Debian package mybrd-dkms into build/
+	@scripts/deb
+
 clean: ## Remove what was built here (the cache of kernels stays)
 	rm -rf build
 	@find . -path ./.git -prune -o \( -name '*.ko' -o -name '*.o' -o -name '*.mod' -o -name '*.mod.c' \
 		-o -name '.*.cmd' -o -name modules.order -o -name Module.symvers \) -exec rm {} +
 
-help: ## This list
-	@sed -n 's/^\([a-z-]*\): ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+distclean: clean ## Remove the cache of kernels and file systems, too
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/mybrd"
 
-.PHONY: modules demo check check-mutants lint vm clean help
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):[a-z ]* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+.DEFAULT:
+	@echo "There is no make $@: see make help" >&2; exit 2
+
+.PHONY: modules demo check check-mutants check-package check-interrupt lint vm install uninstall \
+	dkms-install dkms-uninstall deb clean distclean help

@@ -11,10 +11,26 @@ PATH=$PATH:/usr/sbin:/sbin
 say() { printf '%s\n' "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
 
-# usage [STATUS]: print the calling script's opening comment, and leave.
+# give_up WHAT LOG: leave with one sentence that says what to do, as far as LOG tells.
+give_up() {
+	if grep -q 'No space left' "$2"; then
+		die "$1: the disk is full; free some GB in $cache, or set XDG_CACHE_HOME (log: $2)"
+	elif grep -qE 'Temporary failure|Could not (resolve|connect)|Failed to fetch|Network is unreachable' "$2"; then
+		die "$1: the Debian archive can't be reached; check the network and apt's sources (log: $2)"
+	fi
+	die "$1: $(grep -m 1 '^E:' "$2" || tail -n 1 "$2") (log: $2)"
+}
+
+# usage [STATUS]: print the calling script's opening comment, and leave. Whoever
+# got the arguments wrong is only told where it is.
 usage() {
+	if [ "${1:-0}" != 0 ]; then
+		sed -n '3,/^[^#]/ s/^# Usage: /Usage: /p' "$0" >&2
+		say "${0##*/}: these arguments don't fit; $0 -h explains them"
+		exit "$1"
+	fi
 	sed -n '3,/^[^#]/ s/^# \{0,1\}//p' "$0" >&2
-	exit "${1:-0}"
+	exit 0
 }
 
 # However a script ends, what it started in the background ends with it and
@@ -23,11 +39,11 @@ unfinished=()
 clean_up() {
 	local pid
 	for pid in $(jobs -p); do
-		kill -- "-$pid" 2>/dev/null || as_root kill -- "-$pid" || true
+		kill -- "-$pid" 2>/dev/null || as_root kill -- "-$pid" 2>/dev/null || true
 	done
 	wait
-	[ ${#unfinished[@]} = 0 ] || rm -rf "${unfinished[@]}" 2>/dev/null ||
-		as_root rm -rf "${unfinished[@]}"
+	[ ${#unfinished[@]} = 0 ] || rm -rf --one-file-system "${unfinished[@]}" 2>/dev/null ||
+		as_root rm -rf --one-file-system "${unfinished[@]}"
 }
 trap clean_up EXIT
 trap 'exit 129' HUP
@@ -40,7 +56,7 @@ as_root() {
 	elif command -v sudo >/dev/null; then
 		sudo "$@"
 	else
-		die "needs root for '$*': run as root, or install sudo"
+		die "needs root: run it as root, or install sudo"
 	fi
 }
 
