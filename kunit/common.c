@@ -216,6 +216,7 @@ static struct watcher watchers[NR_WATCHED] = {
 	[FREE_PAGES]	  = WATCHER("__free_pages", .only_mybrd = true),
 	[SYNCHRONIZE_RCU] = WATCHER("synchronize_rcu", .only_mybrd = true),
 	[RCU_BARRIER]	  = WATCHER("rcu_barrier", .only_mybrd = true),
+	[READ_UNLOCK]	  = WATCHER("__rcu_read_unlock", .only_mybrd = true),
 };
 
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail)

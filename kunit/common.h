@@ -93,6 +93,7 @@ enum watched {
 	FREE_PAGES,		/* from mybrd.ko, like those below */
 	SYNCHRONIZE_RCU,
 	RCU_BARRIER,
+	READ_UNLOCK,		/* the end of a read-side section, nested ones included */
 	NR_WATCHED
 };
 

@@ -105,6 +105,34 @@ static void references_of_find_and_put(struct kunit *test)
 	remove(target);
 }
 
+/* Whose last reference is gone is gone, though it can still be seen in the list. */
+static void find_a_dead_target(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config), *found;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	refcount_set(&target->ref, 0);
+	found = mybrd_find_target("kunit");
+	refcount_set(&target->ref, 1);
+	KUNIT_EXPECT_PTR_EQ(test, found, NULL);
+	remove(target);
+}
+
+/*
+ * To pass by all targets takes one section: nobody goes on from a target that
+ * was unlinked while the walk was outside of one.
+ */
+static void find_in_one_section(struct kunit *test)
+{
+	struct mybrd_target *target = mybrd_add_target("kunit", &config);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	watch(test, READ_UNLOCK, 0);
+	KUNIT_EXPECT_FALSE(test, can_be_found("nobody"));
+	KUNIT_EXPECT_EQ(test, unwatch(READ_UNLOCK), 1U);
+	remove(target);
+}
+
 /* A removed target is not found, and its name can be had again. */
 static void add_after_a_removal(struct kunit *test)
 {
@@ -304,25 +332,24 @@ static void removal_under_a_reference(struct kunit *test)
 {
 	struct mybrd_target *target = mybrd_add_target("kunit", &config), *held;
 	struct removal removal;
-	bool gone, early;
 	char name[sizeof(target->name)];
-	unsigned int refs;
+	bool gone, early, alone;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 	held = mybrd_find_target("kunit");
 	removal_start(test, &removal, target);
 	gone = comes_true(!can_be_found("kunit"));
+	alone = comes_true(refcount_read(&held->ref) == 1);
 	early = removal_is_early(&removal);
 	strscpy(name, held->name, sizeof(name));
-	refs = refcount_read(&held->ref);
 	mybrd_put_target(held);
 	removal_end(&removal);
 
 	KUNIT_EXPECT_PTR_EQ(test, held, target);
 	KUNIT_EXPECT_TRUE(test, gone);
 	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_TRUE(test, alone);
 	KUNIT_EXPECT_STREQ(test, name, "kunit");
-	KUNIT_EXPECT_EQ(test, refs, 1U);
 }
 
 /* Readers that walk the list and take no reference beyond the walk. */
@@ -335,8 +362,8 @@ struct walkers {
 
 /*
  * Whoever found the target while it was in the list watches what happens when
- * it has left: the list's reference and the data must stay as long as a walker
- * does.
+ * it has left: the list's reference, the data and the way to the next target
+ * must stay as long as a walker does.
  */
 static bool look_at_target(void *arg, void **found)
 {
@@ -355,6 +382,7 @@ static bool look_at_target(void *arg, void **found)
 	if (!walkers->end)
 		walkers->end = jiffies + msecs_to_jiffies(WATCHED_MS);
 	if (refcount_read(&target->ref) != 1 || READ_ONCE(target->store.nr_pages) != 1 ||
+	    READ_ONCE(target->node.next) == LIST_POISON1 ||
 	    !mybrd_lookup_page(&target->store, 0) || completion_done(&walkers->removal.done))
 		WRITE_ONCE(walkers->wrong, walkers->wrong + 1);
 	if (time_before(jiffies, walkers->end))
@@ -620,6 +648,8 @@ static void shrinking_of_an_open_disk(struct kunit *test)
 static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(find_an_added_target),
 	KUNIT_CASE(references_of_find_and_put),
+	KUNIT_CASE(find_a_dead_target),
+	KUNIT_CASE(find_in_one_section),
 	KUNIT_CASE(add_after_a_removal),
 	KUNIT_CASE_PARAM(names, name_gen_params),
 	KUNIT_CASE_PARAM(clashing_names, clash_gen_params),

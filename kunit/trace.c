@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite mybrd_trace: the trace events tell what happens, when it happens
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
+
+#include "common.h"
+
+enum event {
+	LOOKUP, INSERT, DISCARD_BATCH, FREE_BATCH, SECTION_BEGIN, SECTION_END,
+	TARGET_ADD, TARGET_UNLINK, GRACE_PERIOD_BEGIN, GRACE_PERIOD_END, TARGET_FREE,
+	NR_EVENTS
+};
+
+/* What came, in order: one of these for each event. */
+#define MAX_SEEN	64
+
+static struct seen {
+	enum event event;
+	const void *store;
+	unsigned long index;	/* or the number of the batch */
+	unsigned int nr;	/* or whether it was a hit */
+	int depth;		/* of read-side sections */
+} seen[MAX_SEEN];
+static atomic_t nr_seen;
+
+/* Only the events of this store count, and of the disk of this name. */
+static const struct mybrd_store *watched;
+static const char *watched_name;
+
+static void note(enum event event, const void *store, unsigned long index, unsigned int nr)
+{
+	int i;
+
+	if (store && store != watched)
+		return;
+	i = atomic_fetch_inc(&nr_seen);
+	if (i < MAX_SEEN)
+		seen[i] = (struct seen) { event, store, index, nr, rcu_preempt_depth() };
+}
+
+static void lookup_seen(void *data, const struct mybrd_store *store, pgoff_t index,
+			unsigned int nr, bool hit)
+{
+	note(LOOKUP, store, index, hit ? nr : 0);
+}
+
+static void insert_seen(void *data, const struct mybrd_store *store, pgoff_t index, bool hit)
+{
+	note(INSERT, store, index, hit);
+}
+
+static void discard_batch_seen(void *data, const struct mybrd_store *store, unsigned long batch,
+			       unsigned int nr)
+{
+	note(DISCARD_BATCH, store, batch, nr);
+}
+
+static void free_batch_seen(void *data, const struct mybrd_store *store, unsigned long batch,
+			    unsigned int nr)
+{
+	note(FREE_BATCH, store, batch, nr);
+}
+
+static void section_begin_seen(void *data, const struct mybrd_store *store, pgoff_t index)
+{
+	note(SECTION_BEGIN, store, index, 0);
+}
+
+static void section_end_seen(void *data, const struct mybrd_store *store)
+{
+	note(SECTION_END, store, 0, 0);
+}
+
+static void target_add_seen(void *data, const char *name)
+{
+	if (!strcmp(name, watched_name))
+		note(TARGET_ADD, NULL, 0, 0);
+}
+
+static void target_unlink_seen(void *data, const char *name)
+{
+	struct mybrd_target *target = mybrd_find_target("kunit-trace");
+
+	/* After the deletion: it can't be found any more. */
+	if (!strcmp(name, watched_name))
+		note(TARGET_UNLINK, NULL, 0, !!target);
+	if (target)
+		mybrd_put_target(target);
+}
+
+static void target_free_seen(void *data, const char *name)
+{
+	if (!strcmp(name, watched_name))
+		note(TARGET_FREE, NULL, 0, 0);
+}
+
+static void grace_period_begin_seen(void *data, unsigned int nr)
+{
+	note(GRACE_PERIOD_BEGIN, NULL, 0, nr);
+}
+
+static void grace_period_end_seen(void *data, unsigned int nr)
+{
+	note(GRACE_PERIOD_END, NULL, 0, nr);
+}
+
+static struct probe {
+	const char *name;
+	void *probe;
+	struct tracepoint *tp;
+} probes[NR_EVENTS] = {
+	[LOOKUP]		= { "mybrd_lookup", lookup_seen },
+	[INSERT]		= { "mybrd_insert", insert_seen },
+	[DISCARD_BATCH]		= { "mybrd_discard_batch", discard_batch_seen },
+	[FREE_BATCH]		= { "mybrd_free_batch", free_batch_seen },
+	[SECTION_BEGIN]		= { "mybrd_section_begin", section_begin_seen },
+	[SECTION_END]		= { "mybrd_section_end", section_end_seen },
+	[TARGET_ADD]		= { "mybrd_target_add", target_add_seen },
+	[TARGET_UNLINK]		= { "mybrd_target_unlink", target_unlink_seen },
+	[GRACE_PERIOD_BEGIN]	= { "mybrd_grace_period_begin", grace_period_begin_seen },
+	[GRACE_PERIOD_END]	= { "mybrd_grace_period_end", grace_period_end_seen },
+	[TARGET_FREE]		= { "mybrd_target_free", target_free_seen },
+};
+
+/* A module's tracepoints are not exported; this is how others come by them. */
+static int find_tracepoints(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct module *mod = ((struct tp_module *)data)->mod;
+	unsigned int i, j;
+
+	for (i = 0; action == MODULE_STATE_COMING && i < mod->num_tracepoints; i++) {
+		struct tracepoint *tp = tracepoint_ptr_deref(&mod->tracepoints_ptrs[i]);
+
+		for (j = 0; j < NR_EVENTS; j++)
+			if (!strcmp(tp->name, probes[j].name))
+				probes[j].tp = tp;
+	}
+	return NOTIFY_OK;
+}
+
+static struct notifier_block finder = { .notifier_call = find_tracepoints };
+
+static void trace_stop(void)
+{
+	int i;
+
+	for (i = 0; i < NR_EVENTS; i++)
+		if (probes[i].tp)
+			tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+static void trace_start(struct kunit *test, const struct mybrd_store *store, const char *name)
+{
+	int i;
+
+	watched = store;
+	watched_name = name;
+	atomic_set(&nr_seen, 0);
+	for (i = 0; i < NR_EVENTS; i++)
+		KUNIT_EXPECT_EQ(test, tracepoint_probe_register(probes[i].tp, probes[i].probe,
+								NULL), 0);
+}
+
+static void expect_seen(struct kunit *test, const struct seen *expected, int nr)
+{
+	int i;
+
+	KUNIT_EXPECT_EQ(test, atomic_read(&nr_seen), nr);
+	for (i = 0; i < min(nr, atomic_read(&nr_seen)); i++) {
+		KUNIT_EXPECT_EQ_MSG(test, seen[i].event, expected[i].event, "event %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, seen[i].index, expected[i].index, "event %d", i);
+		KUNIT_EXPECT_EQ_MSG(test, seen[i].nr, expected[i].nr, "event %d", i);
+	}
+}
+
+/* A page's way in and out again, each step told once, and its batch by one number. */
+static void events_of_a_page(struct kunit *test)
+{
+	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
+	struct page *page;
+	unsigned long batch;
+
+	KUNIT_ASSERT_NOT_NULL(test, store);
+	mybrd_store_init(store);
+	trace_start(test, store, "");
+	page = insert(store, 5);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+	insert(store, 5);
+	lookup(store, 6);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(store, 0, 9, false), 0);
+	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
+	rcu_barrier();
+	trace_stop();
+
+	batch = page_to_pfn(page);
+	expect_seen(test, (const struct seen[]) {
+		{ INSERT, .index = 5, .nr = true },
+		{ LOOKUP, .index = 5, .nr = 1 },
+		{ INSERT, .index = 5, .nr = false },
+		{ LOOKUP, .index = 5, .nr = 1 },
+		{ LOOKUP, .index = 6, .nr = 0 },
+		{ DISCARD_BATCH, .index = batch, .nr = 1 },
+		{ FREE_BATCH, .index = batch, .nr = 1 },
+	}, 7);
+}
+
+/* Sections come in pairs, are told of on their inside, and hold the look-ups. */
+static void events_of_a_section(struct kunit *test)
+{
+	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
+	LIST_HEAD(spare);
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
+		kunit_skip(test, "this kernel does not count read-side sections");
+	KUNIT_ASSERT_NOT_NULL(test, store);
+	mybrd_store_init(store);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 3));
+	trace_start(test, store, "");
+	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(store, 2, 4, &spare), 0);
+	trace_stop();
+
+	/* One to count the holes, one to find the last of them, which gets a page. */
+	expect_seen(test, (const struct seen[]) {
+		{ SECTION_BEGIN, .index = 2 },
+		{ SECTION_END },
+		{ SECTION_BEGIN, .index = 4 },
+		{ LOOKUP, .index = 4, .nr = 0 },
+		{ SECTION_END },
+		{ INSERT, .index = 4, .nr = true },
+	}, 6);
+	KUNIT_EXPECT_EQ(test, seen[0].depth, seen[5].depth + 1);
+	KUNIT_EXPECT_EQ(test, seen[1].depth, seen[5].depth + 1);
+	KUNIT_EXPECT_EQ(test, seen[3].depth, seen[5].depth + 1);
+	mybrd_free_spare(store, &spare);
+	mybrd_store_empty(store);
+}
+
+/* Added, deleted and only then the grace period, and free after its end. */
+static void events_of_a_target(struct kunit *test)
+{
+	const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+	struct mybrd_target *target;
+	LIST_HEAD(doomed);
+
+	trace_start(test, NULL, "mybrd-kunit-trace");
+	target = mybrd_add_target("kunit-trace", &config);
+	if (!IS_ERR(target)) {
+		list_add(&target->doomed, &doomed);
+		mybrd_remove_targets(&doomed);
+	}
+	trace_stop();
+
+	KUNIT_EXPECT_FALSE(test, IS_ERR(target));
+	expect_seen(test, (const struct seen[]) {
+		{ TARGET_ADD },
+		{ TARGET_UNLINK, .nr = false },
+		{ GRACE_PERIOD_BEGIN, .nr = 1 },
+		{ GRACE_PERIOD_END, .nr = 1 },
+		{ TARGET_FREE },
+	}, 5);
+}
+
+static int trace_suite_init(struct kunit_suite *suite)
+{
+	int i, err = register_tracepoint_module_notifier(&finder);
+
+	for (i = 0; i < NR_EVENTS && !err; i++)
+		if (!probes[i].tp)
+			err = -ENOENT;
+	return err;
+}
+
+static void trace_suite_exit(struct kunit_suite *suite)
+{
+	unregister_tracepoint_module_notifier(&finder);
+}
+
+static struct kunit_case trace_test_cases[] = {
+	KUNIT_CASE(events_of_a_page),
+	KUNIT_CASE(events_of_a_section),
+	KUNIT_CASE(events_of_a_target),
+	{}
+};
+
+static struct kunit_suite trace_test_suite = {
+	.name = "mybrd_trace",
+	.suite_init = trace_suite_init,
+	.suite_exit = trace_suite_exit,
+	.test_cases = trace_test_cases,
+};
+
+kunit_test_suites(&trace_test_suite);
