@@ -61,7 +61,7 @@ for mode in $(modes); do
 		$2 == "insert" && open[$1] { print "an allocation inside, in " $1 }
 		END { for (task in open) if (open[task]) print "left open by " task }' /tmp/traced)" "" \
 		"$mode: each section ends, in the task in which it began, with the look-ups between"
-	is "$(awk '$2 ~ /^section|lookup|insert/' /tmp/traced | grep -vc "$dev ")" 0 "$mode: all of them are of this disk"
+	is "$(awk '$2 ~ /^section|lookup|insert/' /tmp/traced | grep -vcE "$dev( |\$)")" 0 "$mode: all of them are of this disk"
 
 	# Batches: out of the tree before back to the system, by the same number
 	is "$(awk '$2 == "discard_batch" { sub("nr=", "", $5); n += $5; if ($5 + 0 > 64) n = "too many: " $5 } END { print n }' \

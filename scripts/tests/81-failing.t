@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Allocations that fail, each in turn, in all that can be asked of a disk: the
+# first, the second, the third, until the work is done without that many. Each
+# failure is a clean errno and changes nothing, or is overcome; the next try
+# works. Making a disk takes so many that one in seven does, or one in
+# MYBRD_FAIL_STEP. Needs fault injection, so it runs on the debug kernel.
+# kernels: kunit-6.12
+
+set -u
+. "$(dirname "$0")/configfs.sh"
+
+# By default no allocation that may sleep, and no single page, is ever failed.
+for knob in failslab/verbose=0 failslab/ignore-gfp-wait=N fail_page_alloc/verbose=0 \
+	fail_page_alloc/ignore-gfp-wait=N fail_page_alloc/ignore-gfp-highmem=N \
+	fail_page_alloc/min-order=0; do
+	echo "${knob#*=}" >"/sys/kernel/debug/${knob%=*}"
+done
+
+load size=16M
+no_udev
+run_perl <<'E2'
+my $len = 1 << 20;
+my $dev = "/dev/mybrd-f";
+my ($sites, %errors);
+
+# An aligned buffer, for direct I/O: where it is, and the string that it is in
+my $memory = "\0" x ($len + 4096);
+my $address = (unpack("Q", pack("p", $memory)) + 4095) & ~4095;
+my $offset = $address - unpack("Q", pack("p", $memory));
+
+sub direct {
+	my ($write, $bytes) = @_;
+	sysopen(my $h, $dev, O_RDWR | 040000) or return error_name();
+	my $did = syscall($write ? 18 : 17, fileno($h), $address, $bytes, 0);	# pwrite64, pread64
+	return $did == $bytes ? 0 : $did < 0 ? error_name() : "short";
+}
+# what the disk holds: its first byte if it is $bytes of the same, else "mixed"
+sub content {
+	my $bytes = shift;
+	direct(0, $bytes) and return "unreadable";
+	my $first = substr($memory, $offset, 1);
+	return substr($memory, $offset, $bytes) eq $first x $bytes ? ord $first : "mixed";
+}
+sub data { substr($memory, $offset, $len) = chr($_[0]) x $len }
+sub discard {
+	sysopen(my $h, $dev, O_RDWR) or return error_name();
+	return ioctl($h, 0x1277, pack("QQ", 0, $_[0])) ? 0 : error_name();
+}
+sub set { return put("$cfs/f/$_[0]", $_[1]) }
+sub is_down { return !-e $dev && slurp("$cfs/f/power") == 0 && slurp("/sys/kernel/debug/mybrd/targets") !~ /^f /m }
+sub is_up { return -b $dev && slurp("$cfs/f/power") == 1 && slurp("/sys/kernel/debug/mybrd/targets") =~ /^f /m }
+sub size { return slurp("/sys/block/mybrd-f/size") * 512 }
+
+# each_allocation WHAT, ALLOWED, PREPARE, WORK, GOOD, BAD: do WORK with ever later allocations
+# failing, after PREPARE each time; GOOD must hold where it succeeded, BAD where it failed, with
+# an errno like ALLOWED; and in the end it must have succeeded for want of a failure.
+my $step = 1;
+sub each_allocation {
+	my ($what, $allowed, $prepare, $work, $good, $bad) = @_;
+	my ($nth, $tries, $left, $refused, $wrong) = (1 - $step, 0, 0, 0, "");
+	my $start = time;
+	until ($left) {
+		my $got;
+		# Anew each time, as it can't be rewound.
+		sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
+		$prepare->();
+		$tries++;
+		syswrite($fail, $nth += $step);
+		my $error = $work->();
+		sysread($fail, $left, 16);
+		syswrite($fail, 0);
+		$left += 0;
+		$refused += !!$error;
+		$errors{$error}++ if $error;
+		$wrong .= " $error:$nth" if $error && ($left || $error !~ /^($allowed)$/);
+		$wrong .= " state:$nth($got)" unless $got = $error ? $bad->() : $good->();
+		last if $wrong || $nth > 3000;
+	}
+	$sites += --$tries;
+	print $wrong ? "not ok" : "ok", " - $what: $tries allocations failed, $refused times it did$wrong\n";
+	print "# ", time - $start, " s\n";
+}
+my $nothing = sub { 1 };
+
+$| = 1;
+each_allocation("mkdir", "ENOMEM", sub { rmdir "$cfs/f" },
+	sub { mkdir("$cfs/f") ? 0 : error_name() }, sub { -d "$cfs/f" }, sub { !-e "$cfs/f" });
+for my $mode ("bio", "mq") {
+	set("queue_mode", $mode);
+	$step = $ENV{MYBRD_FAIL_STEP} // 7;
+	each_allocation("$mode: power=1", "ENOMEM|EINVAL", sub { set("power", 0) },
+		sub { set("power", 1) }, \&is_up, \&is_down);
+
+	$step = 1;
+	# Direct I/O allocates above the driver as well: ENOMEM or EAGAIN is its answer.
+	for my $bytes (512, 4096, 3 << 12, $len) {
+		each_allocation("$mode: write of $bytes bytes into a hole", "ENOSPC|ENOMEM|EAGAIN",
+			sub { discard($len); data(0x5a) }, sub { direct(1, $bytes) },
+			sub { content($bytes) eq 0x5a }, sub { content($bytes) eq 0 });
+	}
+	data(0x11);
+	direct(1, $len);
+	each_allocation("$mode: write over pages", "ENOMEM|EAGAIN", sub { data(0x5a) },
+		sub { direct(1, $len) }, sub { content($len) eq 0x5a }, sub { content($len) eq 0x11 });
+	data(0x5a);
+	direct(1, $len);
+	each_allocation("$mode: read", "ENOMEM|EAGAIN", sub { data(0) }, sub { direct(0, $len) },
+		sub { content($len) eq 0x5a }, $nothing);
+	each_allocation("$mode: discard", "ENOMEM", sub { data(0x5a); direct(1, $len) },
+		sub { discard($len) }, sub { content($len) eq 0 }, sub { content($len) eq 0x5a });
+	each_allocation("$mode: grow", "ENOMEM", sub { set("size", "16M") },
+		sub { set("size", "17M") }, sub { size() == 17 << 20 }, sub { size() == 16 << 20 });
+	each_allocation("$mode: shrink", "ENOMEM", sub { set("size", "17M") },
+		sub { set("size", "16M") }, sub { size() == 16 << 20 }, sub { size() == 17 << 20 });
+	for my $file ("mybrd/targets", "mybrd/target/f") {
+		each_allocation("$mode: reading $file", "ENOMEM", $nothing, sub {
+			open(my $h, "<", "/sys/kernel/debug/$file") or return error_name();
+			return defined sysread($h, my $text, 4096) ? 0 : error_name();
+		}, $nothing, $nothing);
+	}
+	each_allocation("$mode: power=0", "ENOMEM", sub { set("power", 1) }, sub { set("power", 0) },
+		\&is_down, \&is_up);
+}
+each_allocation("rmdir", "ENOMEM", sub { mkdir "$cfs/f" }, sub { rmdir("$cfs/f") ? 0 : error_name() },
+	sub { !-e "$cfs/f" }, sub { -d "$cfs/f" });
+print "# $sites allocations failed, errors: ", join(" ", map { "$_ $errors{$_}" } sort keys %errors), "\n";
+print $sites > 150 && $errors{ENOMEM} > 80 ? "ok" : "not ok", " - these were enough to be a test\n";
+E2
+
+is "$(pages mybrd)" 0 "the other disk has seen nothing of it"
+done_testing
