@@ -25,6 +25,12 @@ check-package: ## Install and remove it in clean Debian 12 and 13 chroots
 check-interrupt: ## Press Ctrl-C in the middle of everything; nothing may be left
 	@scripts/interrupt-test
 
+bench: ## Measure mybrd beside brd, null_blk, zram and loop (10 minutes)
+	@KERNEL=$(KERNEL) scripts/bench/run
+
+bench-locks: ## Measure lookups under RCU beside those under locks
+	@KERNEL=$(KERNEL) scripts/bench/run --locks
+
 lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
 	@scripts/lint
 
@@ -65,5 +71,5 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo check check-mutants check-package check-interrupt lint vm install uninstall \
-	dkms-install dkms-uninstall deb clean distclean help
+.PHONY: modules demo check check-mutants check-package check-interrupt bench bench-locks lint vm \
+	install uninstall dkms-install dkms-uninstall deb clean distclean help

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What scripts/bench/run prints and draws, from lines "MODE DEVICE ROW VALUE".
+
+    report.py quick FILE...                      the table of overhead
+    report.py all KERNEL SECONDS BASE FILE...    all tables, BASE.json and BASE.svg
+    report.py locks KERNEL SECONDS BASE FILE...  the same of the locks
+    report.py guard|update BASELINE FILE         compare with a baseline, or make it
+
+Modes: count (instructions; guard and quick are short forms), first (the same, of a first write
+with init_on_alloc=0), wall (nanoseconds, each figure once a round) and locks.
+"""
+
+import json
+import math
+import statistics
+import sys
+
+LOOPS = {"read-4k": "4 KiB read", "write-4k": "4 KiB write",
+         "read-64k": "64 KiB read", "write-64k": "64 KiB write",
+         "read-1m": "1 MiB read", "write-1m": "1 MiB write",
+         "read-1m-huge": "1 MiB read, hugepage", "write-1m-huge": "1 MiB write, hugepage"}
+FIO = {"fio-psync-randread": "fio psync 4 KiB randread",
+       "fio-psync-randwrite": "fio psync 4 KiB randwrite",
+       "fio-io_uring-randread": "fio io_uring QD32 randread",
+       "fio-io_uring-randwrite": "fio io_uring QD32 randwrite"}
+WHOLE = {"first-1m": "first write, 1 MiB", "discard": "discard 256 MiB",
+         "discard-call": "discard 256 MiB, in the call",
+         "discard-total": "discard 256 MiB, in all", "unload": "unload, 256 MiB full"}
+MEASURING = ("nop", "floor")
+GROWTH = 1.10
+
+
+def read(paths):
+    """figures[mode][device][row] is the list of what was measured, in order"""
+    figures = {}
+    for path in paths:
+        with open(path, encoding="ascii") as lines:
+            for line in lines:
+                mode, device, row, value = line.split()
+                rows = figures.setdefault(mode, {}).setdefault(device, {})
+                rows.setdefault(row, []).append(float(value))
+    return figures
+
+
+def table(title, head, rows):
+    rows = [row for row in rows if any(row[1:])]
+    if not rows:
+        return
+    print(f"\n{title}\n")
+    widths = [max(len(row[i]) for row in [head] + rows) for i in range(len(head))]
+    for row in [head] + rows:
+        print("  ".join(c.rjust(w) if i else c.ljust(w)
+                        for i, (c, w) in enumerate(zip(row, widths))).rstrip())
+
+
+def number(value):
+    if value is None:
+        return ""
+    if abs(value) < 99999.5:
+        return f"{value:.0f}"
+    return f"{value / 1e3:.0f}k" if abs(value) < 9.9995e6 else f"{value / 1e6:.1f}M"
+
+
+def overhead(count):
+    """instructions beyond those of the floor, for each device that is a disk"""
+    floor = count["floor"]
+    return {device: {row: rows[row][0] - floor[row][0] for row in floor if row in rows}
+            for device, rows in count.items() if device not in MEASURING}
+
+
+def print_count(count):
+    def first(device, row):
+        return count[device][row][0] if row in count[device] else None
+
+    over = overhead(count)
+    table("Direct I/O in a loop, instructions: those of disks are what they cost above the floor",
+          ["", "nop", "floor - nop"] + list(over),
+          [[label, number(first("nop", row)), number(first("floor", row) - first("nop", row))] +
+           [number(over[device].get(row)) for device in over]
+           for row, label in LOOPS.items() if row in count["floor"]])
+    table("In all, instructions", [""] + list(count),
+          [[label] + [number(first(device, row)) for device in count]
+           for row, label in (FIO | WHOLE).items()])
+
+
+def print_first(first):
+    table("First write of 1 MiB with init_on_alloc=0, instructions", [""] + list(first),
+          [[WHOLE["first-1m"]] + [number(rows["first-1m"][0]) for rows in first.values()]])
+
+
+def print_iostats(count):
+    disks = [device for device in count if "iostats-read-4k" in count[device]]
+    table("queue/iostats=1, further instructions for an I/O", [""] + disks,
+          [[LOOPS[row]] + [number(count[device]["iostats-" + row][0] - count[device][row][0])
+                           for device in disks] for row in ("read-4k", "write-4k")])
+
+
+def print_wall(wall):
+    def cell(values):
+        if not values:
+            return ""
+        low, *_, high = sorted(values)[1:-1] if len(values) > 3 else sorted(values) * 2
+        middle = statistics.median(values) / 1000
+        return f"{middle:.{0 if middle >= 1000 else 1}f} ±{(high - low) / 2000 / middle:.0%}"
+
+    rounds = max(len(values) for rows in wall.values() for values in rows.values())
+    table(f"Time, µs: median of {rounds} rounds, and half the range without the best and the worst",
+          [""] + list(wall),
+          [[label] + [cell(rows.get(row)) for rows in wall.values()]
+           for row, label in (LOOPS | FIO | WHOLE).items()])
+
+
+# A chart brings its own background, for viewers that know of no dark mode.
+STYLE = """
+.card { fill: #fff } text { font: 12px sans-serif; fill: #24292f } .soft { fill: #57606a }
+.title { font-weight: bold; font-size: 14px } .ours { font-weight: bold }
+.read { fill: #2f81f7 } .write { fill: #e3893b }
+@media (prefers-color-scheme: dark) {
+.card { fill: #0d1117 } text { fill: #e6edf3 } .soft { fill: #9198a1 } }
+"""
+
+
+def chart(title, subtitle, keys, panels):
+    """Panels of horizontal bars, two in a row, as SVG that a README can show.
+
+    keys: (CSS class, name); panels: (title, rows, scale) with rows of
+    (label, [(CSS class, value)]), and scale 'log' or 'linear'
+    """
+    left_of_bars, longest, thick = 78, 240, 11
+    tops, top = [], 62
+    for i in range(0, len(panels), 2):
+        tops.append(top)
+        top += 40 + max(sum(len(bars) * (thick + 1) + 8 for _, bars in rows)
+                        for _, rows, _ in panels[i:i + 2])
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{top}" '
+           f'viewBox="0 0 800 {top}" role="img">', f"<style>{STYLE}</style>",
+           '<rect class="card" width="100%" height="100%" rx="6"/>',
+           f'<text class="title" x="8" y="20">{title}</text>',
+           f'<text class="soft" x="8" y="38">{subtitle}</text>']
+    for i, (css, name) in enumerate(keys):
+        x = 800 - 85 * (len(keys) - i)
+        svg.append(f'<rect class="{css}" x="{x}" y="29" width="10" height="10"/>'
+                   f'<text x="{x + 15}" y="38">{name}</text>')
+    for i, (name, rows, scale) in enumerate(panels):
+        x, y = 8 + 400 * (i % 2), tops[i // 2]
+        svg.append(f'<text class="title" x="{x}" y="{y}">{name}</text>')
+        most = max(value for _, bars in rows for _, value in bars)
+        y += 12
+        for label, bars in rows:
+            ours = ' class="ours"' if label.startswith(("mybrd", "rcu")) else ""
+            svg.append(f'<text{ours} x="{x}" y="{y + len(bars) * (thick + 1) / 2 + 4}">{label}</text>')
+            for css, value in bars:
+                part = math.log10(max(value, 1)) / 7 if scale == "log" else value / (most or 1)
+                width = longest * max(part, 0)
+                svg.append(f'<rect class="{css}" x="{x + left_of_bars}" y="{y}" '
+                           f'width="{width:.1f}" height="{thick}"/>'
+                           f'<text{ours} x="{x + left_of_bars + width + 5:.1f}" '
+                           f'y="{y + thick - 1}">{value:,.0f}</text>')
+                y += thick + 1
+            y += 8
+    return "\n".join(svg + ["</svg>", ""])
+
+
+def overhead_chart(over, kernel):
+    sizes = [("4k", "4 KiB"), ("64k", "64 KiB"), ("1m", "1 MiB, page by page"),
+             ("1m-huge", "1 MiB, hugepage buffer")]
+    return chart(
+        "What a RAM disk costs above the copy itself: instructions for an I/O",
+        f"Linux {kernel}, direct I/O; less is better; the scale is logarithmic",
+        [("read", "read"), ("write", "write")],
+        [(name, [(device.replace("mybrd_", "mybrd "), [("read", rows["read-" + size]),
+                                             ("write", rows["write-" + size])])
+                 for device, rows in over.items()], "log") for size, name in sizes])
+
+
+def report_locks(kernel, seconds, base, paths):
+    def middle(kind, row):
+        # Of waits, the shortest: what else the host does only makes them longer.
+        return (min if row == "longest" else statistics.median)(figures[kind][row])
+
+    figures = read(paths)["locks"]
+    timed = [kind for kind in figures if "inside" in figures[kind]]
+    rows = {f"{writer}-{readers}": f"lookups/s, readers: {readers}, writer: {writers}"
+            for writer, writers in (("none", "no"), ("busy", "one")) for readers in (1, 2, 4)}
+    rows |= {"inside": "lookups while the writer is inside, 100 ms",
+             "longest": "longest wait of a reader meanwhile, µs (best round)"}
+    if "none" in figures:
+        table("Instructions for a lookup", [""] + list(figures),
+              [["with the lock"] + [number(middle(kind, "instructions")) for kind in figures],
+               ["of these, the lock"] + [number(middle(kind, "instructions") -
+                                                middle("none", "instructions")) for kind in figures]])
+    table("One tree, 4 CPUs; medians of 5 rounds", [""] + timed,
+          [[label] + [number(middle(kind, row)) for kind in timed] for row, label in rows.items()])
+    with open(base + ".json", "w", encoding="ascii") as out:
+        json.dump({"kernel": kernel, "seconds": int(seconds), "figures": figures}, out, indent=1)
+        out.write("\n")
+
+    panels = [(title, [(kind, [(css, middle(kind, row) / unit) for css, row in bars])
+                       for kind in timed], "linear") for title, unit, bars in (
+        ("Thousands of lookups a second, 4 readers", 1000, (("read", "none-4"), ("write", "busy-4"))),
+        ("Lookups while a writer is inside for 100 ms", 1, (("write", "inside"),)))]
+    if "none" in figures:
+        panels += [("Instructions for a lookup", [(kind, [("read", middle(kind, "instructions"))])
+                                                  for kind in timed], "linear")]
+    panels += [("Longest wait of a reader, ms",
+                [(kind, [("write", middle(kind, "longest") / 1000)]) for kind in timed], "linear")]
+    with open(base + ".svg", "w", encoding="utf-8") as out:
+        out.write(chart("The same radix tree under RCU and under locks",
+                        f"Linux {kernel}, 4 CPUs", [("read", "no writer"), ("write", "a writer")],
+                        panels))
+    print(f"\n{seconds} s; the figures are in {base}.json, the chart in {base}.svg")
+
+
+def report_all(kernel, seconds, base, paths):
+    figures = read(paths)
+    result = {"kernel": kernel, "seconds": int(seconds)}
+    if "count" in figures:
+        print_count(figures["count"])
+        print_iostats(figures["count"])
+        print_first(figures["first"])
+        over = overhead(figures["count"])
+        result["instructions"] = {d: {r: v[0] for r, v in rows.items()}
+                                  for d, rows in figures["count"].items()}
+        result["instructions_above_floor"] = over
+        result["instructions_init_on_alloc_0"] = {d: {r: v[0] for r, v in rows.items()}
+                                                  for d, rows in figures["first"].items()}
+        with open(base + ".svg", "w", encoding="utf-8") as out:
+            out.write(overhead_chart(over, kernel))
+    print_wall(figures["wall"])
+    result["nanoseconds"] = {
+        d: {r: {"median": statistics.median(v), "min": min(v), "max": max(v), "rounds": v}
+            for r, v in rows.items()} for d, rows in figures["wall"].items()}
+    with open(base + ".json", "w", encoding="ascii") as out:
+        json.dump(result, out, indent=1)
+        out.write("\n")
+    print(f"\n{seconds} s; the figures are in {base}.json" +
+          (f", the chart in {base}.svg" if "count" in figures else ""))
+
+
+def guard(baseline, path):
+    """TAP; a baseline row that was not measured is a failure, too"""
+    with open(baseline, encoding="ascii") as lines:
+        rows = json.load(lines)
+    over = overhead(read([path])["guard"])["mybrd"]
+    failed = 0
+    print(f"1..{len(rows)}")
+    for nr, (row, was) in enumerate(rows.items(), 1):
+        good = row in over and over[row] <= was * GROWTH
+        failed += not good
+        print(f"{'' if good else 'not '}ok {nr} - {LOOPS[row]}: "
+              f"{over.get(row, float('nan')):.1f} instructions above the floor, baseline {was:.1f}")
+        if good and over[row] < was / GROWTH:
+            print("# that is less: time for scripts/bench/run --update")
+    return failed > 0
+
+
+def update(baseline, path):
+    over = overhead(read([path])["guard"])["mybrd"]
+    with open(baseline, "w", encoding="ascii") as out:
+        json.dump({row: round(value, 1) for row, value in over.items()}, out, indent=1)
+        out.write("\n")
+    print(f"{baseline}: " + ", ".join(f"{LOOPS[r]} {v:.0f}" for r, v in over.items()))
+
+
+def main():
+    what, args = sys.argv[1], sys.argv[2:]
+    if what == "quick":
+        print_count(read(args)["quick"])
+    elif what == "all":
+        report_all(*args[:3], args[3:])
+    elif what == "locks":
+        report_locks(*args[:3], args[3:])
+    elif what == "update":
+        update(*args)
+    elif what == "guard":
+        return guard(*args)
+    return 0
+
+
+sys.exit(main())
