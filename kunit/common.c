@@ -75,6 +75,32 @@ void discard(struct kunit *test, pgoff_t first, pgoff_t last)
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
 }
 
+int store_test_init(struct kunit *test)
+{
+	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
+
+	if (!store)
+		return -ENOMEM;
+	mybrd_store_init(store);
+	test->priv = store;
+	return 0;
+}
+
+/* Whatever a test did: every page is back, paid back, and so are the tree's nodes. */
+void store_test_exit(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+
+	if (!store)
+		return;
+	mybrd_store_empty(store);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
+	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
+}
+
 static bool reader_may_leave(struct reader *reader)
 {
 	return kthread_should_stop() || (reader->until && reader->until());

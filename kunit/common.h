@@ -47,6 +47,10 @@ int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 /* Discard pages of the store that is test->priv. */
 void discard(struct kunit *test, pgoff_t first, pgoff_t last);
 
+/* For suites about one store: test->priv is an empty one, and ends as it began, nodes included. */
+int store_test_init(struct kunit *test);
+void store_test_exit(struct kunit *test);
+
 /*
  * A reader: a thread that enters a read-side section, calls @look(@arg) there
  * again and again, and stays until it is told to leave, or until @until() where

@@ -405,25 +405,6 @@ static void write_read_and_discard_at_once(struct kunit *test)
 	mybrd_remove_targets(&doomed);
 }
 
-static int rcu_test_init(struct kunit *test)
-{
-	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
-
-	if (!store)
-		return -ENOMEM;
-	mybrd_store_init(store);
-	test->priv = store;
-	return 0;
-}
-
-static void rcu_test_exit(struct kunit *test)
-{
-	if (!test->priv)
-		return;
-	mybrd_store_empty(test->priv);
-	rcu_barrier();
-}
-
 static struct kunit_case rcu_test_cases[] = {
 	KUNIT_CASE(discard_under_a_reader),
 	KUNIT_CASE(free_after_a_grace_period),
@@ -437,8 +418,8 @@ static struct kunit_case rcu_test_cases[] = {
 
 static struct kunit_suite rcu_test_suite = {
 	.name = "mybrd_rcu",
-	.init = rcu_test_init,
-	.exit = rcu_test_exit,
+	.init = store_test_init,
+	.exit = store_test_exit,
 	.test_cases = rcu_test_cases,
 };
 

@@ -664,32 +664,6 @@ static void parse_bytes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes, param->err ? 4711 : param->bytes);
 }
 
-static int store_test_init(struct kunit *test)
-{
-	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
-
-	if (!store)
-		return -ENOMEM;
-	mybrd_store_init(store);
-	test->priv = store;
-	return 0;
-}
-
-/* Whatever a test did: every page is back, paid back, and so are the tree's nodes. */
-static void store_test_exit(struct kunit *test)
-{
-	struct mybrd_store *store = test->priv;
-
-	if (!store)
-		return;
-	mybrd_store_empty(store);
-	rcu_barrier();
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
-	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
-}
-
 static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE_PARAM(lookup_of_a_hole, index_gen_params),
 	KUNIT_CASE_PARAM(insert_into_a_hole, index_gen_params),

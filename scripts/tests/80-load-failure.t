@@ -8,12 +8,7 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
-# By default no allocation that may sleep, and no single page, is ever failed.
-for knob in failslab/verbose=0 failslab/ignore-gfp-wait=N fail_page_alloc/verbose=0 \
-	fail_page_alloc/ignore-gfp-wait=N fail_page_alloc/ignore-gfp-highmem=N \
-	fail_page_alloc/min-order=0; do
-	echo "${knob#*=}" >"/sys/kernel/debug/${knob%=*}"
-done
+any_allocation_may_fail
 
 # load_failing N DISKS: load with the Nth allocation failing; says its errno, and
 # how many allocations were still to come before the one to fail, 0 if it came

@@ -10,12 +10,7 @@
 set -u
 . "$(dirname "$0")/configfs.sh"
 
-# By default no allocation that may sleep, and no single page, is ever failed.
-for knob in failslab/verbose=0 failslab/ignore-gfp-wait=N fail_page_alloc/verbose=0 \
-	fail_page_alloc/ignore-gfp-wait=N fail_page_alloc/ignore-gfp-highmem=N \
-	fail_page_alloc/min-order=0; do
-	echo "${knob#*=}" >"/sys/kernel/debug/${knob%=*}"
-done
+any_allocation_may_fail
 
 load size=16M
 no_udev

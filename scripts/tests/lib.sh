@@ -160,6 +160,16 @@ discard() {
 	said=$(blkdiscard -f "$@" 2>&1) || { printf '%s\n' "$said"; return 1; }
 }
 
+# any_allocation_may_fail: by default none that may sleep, and no single page, ever does
+any_allocation_may_fail() {
+	local knob
+	for knob in failslab/verbose=0 failslab/ignore-gfp-wait=N fail_page_alloc/verbose=0 \
+		fail_page_alloc/ignore-gfp-wait=N fail_page_alloc/ignore-gfp-highmem=N \
+		fail_page_alloc/min-order=0; do
+		echo "${knob#*=}" >"/sys/kernel/debug/${knob%=*}"
+	done
+}
+
 meminfo() { awk -v k="$1:" '$1 == k { print $2 }' /proc/meminfo; }
 
 # settled_memory: KiB free, when nothing more comes back by itself. Free pages
