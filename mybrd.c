@@ -2229,7 +2229,7 @@ static int __init mybrd_init(void)
 	if (err)
 		return err;
 
-	mybrd_waiting_max = totalram_pages() / 8;
+	mybrd_waiting_max = totalram_pages() / 32;
 	mybrd_reserve = totalram_pages() / 16;
 	mybrd_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	mybrd_debugfs_targets = debugfs_create_dir("target", mybrd_debugfs);
