@@ -193,6 +193,7 @@ struct watcher {
 	struct kretprobe probe;
 	bool registered;
 	bool only_mybrd;
+	gfp_t gfp;			/* flags that the first argument must have */
 	unsigned long failure;		/* what the function returns when it shall fail */
 	struct task_struct *task;
 	unsigned int nr_fail;
@@ -207,6 +208,8 @@ static int watch_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 	struct watcher *watcher = container_of(get_kretprobe(ri), struct watcher, probe);
 
 	if (watcher->task != current)
+		return 1;
+	if (watcher->gfp & ~(__force gfp_t)regs_get_kernel_argument(regs, 0))
 		return 1;
 	WRITE_ONCE(watcher->begun, watcher->begun + 1);
 	return 0;
@@ -237,7 +240,9 @@ static int watch_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 }
 
 static struct watcher watchers[NR_WATCHED] = {
-	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true),
+	/* Those of the driver: the kernel's own debugging may need a page at any time. */
+	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
+				    .gfp = __GFP_NOMEMALLOC | __GFP_DIRECT_RECLAIM),
 	[SLAB_ALLOCATION] = WATCHER("should_failslab", .failure = -ENOMEM),
 	[FREE_PAGES]	  = WATCHER("__free_pages", .only_mybrd = true),
 	[SYNCHRONIZE_RCU] = WATCHER("synchronize_rcu", .only_mybrd = true),

@@ -92,7 +92,7 @@ void relay_stop(struct relay *relay);
  * failure, whatever the attributes of failslab and fail_page_alloc say.
  */
 enum watched {
-	PAGE_ALLOCATION,	/* from anywhere */
+	PAGE_ALLOCATION,	/* of pages one by one, with the driver's flags */
 	SLAB_ALLOCATION,	/* from anywhere */
 	FREE_PAGES,		/* from mybrd.ko, like those below */
 	SYNCHRONIZE_RCU,

@@ -201,6 +201,56 @@ static void discard_when_too_much_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
 }
 
+struct late_insert {
+	struct mybrd_store *store;
+	struct completion done;
+	bool go;
+	struct page *page;
+};
+
+static int late_insert_thread(void *arg)
+{
+	struct late_insert *late = arg;
+
+	while (!READ_ONCE(late->go))
+		cpu_relax();
+	late->page = insert(late->store, 0);
+	kthread_complete_and_exit(&late->done, 0);
+}
+
+/* RCU lets readers in beside one change of the tree, not one change beside another. */
+static void insert_waits_for_the_lock(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	struct late_insert late = { .store = store };
+	unsigned long end = jiffies + PATIENCE;
+	struct task_struct *task;
+	bool paid, early;
+
+	init_completion(&late.done);
+	task = kthread_create(late_insert_thread, &late, "mybrd-insert");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+
+	/* Each has a CPU to itself, as this one is not given away under the lock. */
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	kthread_bind(task, cpumask_last(cpu_online_mask));
+	wake_up_process(task);
+	spin_lock(&store->lock);
+	WRITE_ONCE(late.go, true);
+	while (!(paid = atomic_long_read(&store->charged)) && time_before(jiffies, end))
+		cpu_relax();
+	mdelay(WATCHED_MS);
+	early = READ_ONCE(store->nr_pages);
+	spin_unlock(&store->lock);
+	wait_for_completion(&late.done);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+
+	KUNIT_EXPECT_TRUE(test, paid);
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, late.page);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
+}
+
 /*
  * Stress: threads that write, read and discard the same pages by bios, and one
  * that stays with the pages it finds. Every word on the disk is 0, or carries
@@ -361,6 +411,7 @@ static struct kunit_case rcu_test_cases[] = {
 	KUNIT_CASE(grace_period_among_later_readers),
 	KUNIT_CASE(callbacks_of_many_batches),
 	KUNIT_CASE(discard_when_too_much_waits),
+	KUNIT_CASE(insert_waits_for_the_lock),
 	KUNIT_CASE_PARAM(write_read_and_discard_at_once, stress_gen_params),
 	{}
 };

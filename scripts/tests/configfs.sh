@@ -9,7 +9,7 @@ page=$(getconf PAGESIZE)
 cfs=/sys/kernel/config/mybrd
 
 # Device nodes are the kernel's own; nobody but the test opens them.
-no_udev() { udevadm settle; udevadm control --exit; }
+no_udev() { udev_pause; }
 
 get() { local value; read -r value <"$cfs/$1/$2"; echo "$value"; }
 # set NAME ATTRIBUTE VALUE: the value, without a newline, in one write

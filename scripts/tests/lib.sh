@@ -136,7 +136,15 @@ unload() {
 
 # What udev does to a disk that was written to must not disturb a count.
 # (--stop-exec-queue would do, if --start-exec-queue started it for certain.)
-udev_pause() { udevadm settle && udevadm control --exit; }
+udev_pause() {
+	local try
+	udevadm settle && udevadm control --exit
+	for try in {1..100}; do		# it finishes what it is at first
+		pidof systemd-udevd >/dev/null || return 0
+		sleep 0.1
+	done
+	echo "udev is still there after $try looks"
+}
 udev_resume() { /lib/systemd/systemd-udevd --daemon 2>/dev/null && udevadm settle; }
 
 # What the module said since the marker, without the kernel's remarks on modules that are built elsewhere
