@@ -139,11 +139,12 @@ unload() {
 udev_pause() {
 	local try
 	udevadm settle && udevadm control --exit
-	for try in {1..100}; do		# it finishes what it is at first
+	for try in {1..30}; do		# it finishes what it is at first, but now and then never
 		pidof systemd-udevd >/dev/null || return 0
 		sleep 0.1
 	done
-	echo "udev is still there after $try looks"
+	pidof systemd-udevd | xargs -r kill -9
+	rm -f /run/udev/control /run/udev/queue
 }
 udev_resume() { /lib/systemd/systemd-udevd --daemon 2>/dev/null && udevadm settle; }
 
