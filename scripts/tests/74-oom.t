@@ -3,7 +3,7 @@
 # When the system runs out of memory, the log says how much of it the disks
 # hold: a line each, the largest first, at most eight, and not more than once in
 # ten seconds. A process that is too big is killed; the disks keep their data.
-# vm: -m 512
+# vm: -m 512 -a clearcpuid=erms,fsrm,rep_good
 
 set -u
 . "$(dirname "$0")/configfs.sh"

@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The trace events mybrd:* tell what happens to pages, sections and targets, in
-# the order in which RCU makes it safe; switched off they write nothing.
+# the order in which RCU makes it safe; switched off they write nothing. On one
+# CPU: an emulated one may miss it when another patches the code for an event.
+# vm: -c 1
 
 # shellcheck disable=SC2016 # awk's are not the shell's
 set -u
