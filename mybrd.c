@@ -179,38 +179,12 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
- * Of constant sizes the compiler makes copies in line, by words: faster than a
- * call for what I/O is made of, and a word that two writers or a reader meet at
- * is one of those that were written, not a bit of each.  memcpy() and memset()
- * themselves may go byte by byte.  KASAN sees neither way, so it is told.
+ * Of constant sizes the compiler zeroes, and copies further down, in line and by
+ * words: faster than a call for what I/O is made of, and a word that two writers
+ * or a reader meet at is one of those that were written, not a bit of each.
+ * memset() and memcpy() themselves may go byte by byte.  KASAN sees neither way,
+ * so it is told.
  */
-static __always_inline void mybrd_copy_page(char *to, const char *from)
-{
-	kasan_check_read(from, PAGE_SIZE);
-	kasan_check_write(to, PAGE_SIZE);
-	memcpy(__builtin_assume_aligned(to, sizeof(long)),
-	       __builtin_assume_aligned(from, sizeof(long)), PAGE_SIZE);
-}
-
-static bool mybrd_aligned(const char *to, const char *from)
-{
-	return IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long));
-}
-
-static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
-{
-	if (mybrd_aligned(to, from))
-		for (; len >= PAGE_SIZE; len -= PAGE_SIZE, to += PAGE_SIZE, from += PAGE_SIZE)
-			mybrd_copy_page(to, from);
-
-	kasan_check_read(from, len);
-	kasan_check_write(to, len);
-	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE, from += SECTOR_SIZE)
-		memcpy(to, from, SECTOR_SIZE);
-	if (len)
-		memcpy(to, from, len);
-}
-
 static void mybrd_zero(char *to, unsigned int len)
 {
 	kasan_check_write(to, len);
@@ -450,20 +424,23 @@ static bool mybrd_has_leaf(struct mybrd_store *store, pgoff_t index)
  * @index: where, in units of PAGE_SIZE
  * @page: spare page with the content that readers shall find
  *
- * From its first moment in the tree the page may be read, written and discarded
- * by others: the caller has no more to do with it, and may look it up as anyone.
+ * The page leaves its list of spare pages, before others can see it: from its
+ * first moment in the tree it may be read, written and discarded by anyone.
  *
  * Context: process, sleeps; not inside rcu_read_lock().
  *
  * Return: 0; -EEXIST when somebody was first, or -ENOSPC when there is no memory
- * for the tree: @page is still the caller's then.
+ * for the tree: @page is where it was in the list then.
  */
 VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
 				       struct page *page)
 {
+	struct list_head *before = page->lru.prev;
 	unsigned int tries = 0;
 	bool preloaded;
 	int err = -ENOSPC;
+
+	list_del(&page->lru);
 
 	do {
 		preloaded = !radix_tree_preload(MYBRD_GFP);
@@ -483,6 +460,8 @@ VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
 	spin_unlock(&store->lock);
 	if (preloaded)
 		radix_tree_preload_end();
+	if (err)
+		list_add(&page->lru, before);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
@@ -547,10 +526,7 @@ static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t las
 
 	page = list_last_entry(spare, struct page, lru);
 	mybrd_zero_page(page);
-	list_del(&page->lru);
 	err = mybrd_insert_page(store, last, page);
-	if (err)
-		list_add_tail(&page->lru, spare);
 	return err == -EEXIST ? 0 : err;
 }
 
@@ -744,8 +720,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
  * Block I/O
  *
  * Owns nothing: runs in the submitter's context, on pages that only the
- * read-side section keeps.  Look-up and copy share one section, which covers
- * MYBRD_BATCH pages at most; between two of them the CPU is offered to others.
+ * read-side section keeps.  Look-up and copy share one section, which covers a
+ * leaf of the tree at most; between two of them the CPU is offered to others.
  *
  * REQ_NOWAIT forbids even that, so a nowait bio that would hold the CPU for
  * long is sent back at once.  So is a nowait write that meets a hole: a page may
@@ -754,11 +730,41 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
  */
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
 
+static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
+
 /*
  * Where pages that follow one another in memory do so in the kernel's map and in
  * struct pages too, a run of them is one copy.  Elsewhere each is mapped by itself.
  */
 #define MYBRD_RUNS	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !IS_ENABLED(CONFIG_KMAP_LOCAL))
+
+/* By words and with KASAN told, as mybrd_zero(). */
+static __always_inline void mybrd_copy_page(char *to, const char *from)
+{
+	kasan_check_read(from, PAGE_SIZE);
+	kasan_check_write(to, PAGE_SIZE);
+	memcpy(__builtin_assume_aligned(to, sizeof(long)),
+	       __builtin_assume_aligned(from, sizeof(long)), PAGE_SIZE);
+}
+
+static bool mybrd_aligned(const char *to, const char *from)
+{
+	return IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long));
+}
+
+static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
+{
+	if (mybrd_aligned(to, from))
+		for (; len >= PAGE_SIZE; len -= PAGE_SIZE, to += PAGE_SIZE, from += PAGE_SIZE)
+			mybrd_copy_page(to, from);
+
+	kasan_check_read(from, len);
+	kasan_check_write(to, len);
+	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE, from += SECTOR_SIZE)
+		memcpy(to, from, SECTOR_SIZE);
+	if (len)
+		memcpy(to, from, len);
+}
 
 static void mybrd_flush_dcache(const struct bio_vec *bv, unsigned int done, unsigned int len)
 {
@@ -991,11 +997,8 @@ static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
 	else
 		mybrd_zero_page(page);
 
-	list_del(&page->lru);
 	err = mybrd_insert_page(store, cur->pos >> PAGE_SHIFT, page);
-	if (err)
-		list_add(&page->lru, spare);
-	else if (whole)
+	if (!err && whole)
 		*cur = filled;
 	return err == -EEXIST ? 0 : err;
 }

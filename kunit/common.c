@@ -40,10 +40,7 @@ static int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_he
 	int err;
 
 	clear_highpage(page);
-	list_del(&page->lru);
 	err = mybrd_insert_page(store, index, page);
-	if (err)
-		list_add(&page->lru, spare);
 	return err == -EEXIST ? 0 : err;
 }
 

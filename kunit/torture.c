@@ -335,10 +335,7 @@ static int insert_words(struct mybrd_store *store, pgoff_t index, unsigned int n
 		page = list_first_entry(&spare, struct page, lru);
 		fill(page_address(page), (u64)index << PAGE_SHIFT, PAGE_SIZE, number,
 		     next_round(number));
-		list_del(&page->lru);
 		err = mybrd_insert_page(store, index, page);
-		if (err)
-			list_add(&page->lru, &spare);
 	}
 	mybrd_free_spare(store, &spare);
 	return err;

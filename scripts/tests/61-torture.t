@@ -5,7 +5,6 @@
 # word that nobody wrote, no target after its memory went, and no reader is
 # overtaken by a grace period. Kernels without KUnit do not export the functions.
 # kernels: kunit-6.12
-# vm: -c 2
 
 set -u
 . "$(dirname "$0")/torture.sh"
