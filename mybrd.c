@@ -151,7 +151,8 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
  * outrun memory.
  */
 static atomic_long_t mybrd_waiting;
-static long mybrd_waiting_max __read_mostly = LONG_MAX;
+VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_max);
 static DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
 
 /*
@@ -418,51 +419,69 @@ static bool mybrd_has_leaf(struct mybrd_store *store, pgoff_t index)
 	       (iter.index || store->nr_pages > 1);
 }
 
+/*
+ * Fill a run of holes within a leaf, with @page and those that follow it in its
+ * list.  Each leaves the list before others can see it: from its first moment in
+ * the tree it may be read, written and discarded by anyone.  Returns as
+ * mybrd_insert_page(); where somebody was first, the run ends.
+ */
+static int mybrd_insert_run(struct mybrd_store *store, pgoff_t index, struct page *page,
+			    unsigned int nr)
+{
+	unsigned int tries = 0, inserted = 0;
+	bool preloaded;
+	int err = 0;
+
+	do {
+		preloaded = !radix_tree_preload(MYBRD_GFP);
+	} while (!preloaded && mybrd_try_again(&tries));
+
+	/*
+	 * Short of nodes an insert would fail half-way, and leave empty ones behind.
+	 * What is preloaded makes one leaf, and the path to it.
+	 */
+	spin_lock(&store->lock);
+	if (!preloaded && !mybrd_has_leaf(store, index))
+		err = -ENOSPC;
+	while (!err && inserted < nr) {
+		struct page *next = list_next_entry(page, lru);
+		struct list_head *before = page->lru.prev;
+
+		list_del(&page->lru);
+		err = radix_tree_insert(&store->pages, index + inserted, page);
+		trace_mybrd_insert(store, index + inserted, !err);
+		if (err)
+			list_add(&page->lru, before);
+		else
+			inserted++;
+		page = next;
+	}
+	WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
+	WRITE_ONCE(store->inserts, store->inserts + inserted);
+	if (store->nr_pages > store->peak_pages)
+		WRITE_ONCE(store->peak_pages, store->nr_pages);
+	spin_unlock(&store->lock);
+	if (preloaded)
+		radix_tree_preload_end();
+	return err;
+}
+
 /**
  * mybrd_insert_page - fill a hole
  * @store: the store to change
  * @index: where, in units of PAGE_SIZE
  * @page: spare page with the content that readers shall find
  *
- * The page leaves its list of spare pages, before others can see it: from its
- * first moment in the tree it may be read, written and discarded by anyone.
- *
  * Context: process, sleeps; not inside rcu_read_lock().
  *
- * Return: 0; -EEXIST when somebody was first, or -ENOSPC when there is no memory
- * for the tree: @page is where it was in the list then.
+ * Return: 0, and the page is off its list of spare pages; -EEXIST when somebody was
+ * first, or -ENOSPC when there is no memory for the tree: @page is where it was in
+ * the list then.
  */
 VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
 				       struct page *page)
 {
-	struct list_head *before = page->lru.prev;
-	unsigned int tries = 0;
-	bool preloaded;
-	int err = -ENOSPC;
-
-	list_del(&page->lru);
-
-	do {
-		preloaded = !radix_tree_preload(MYBRD_GFP);
-	} while (!preloaded && mybrd_try_again(&tries));
-
-	/* Short of nodes an insert would fail half-way, and leave empty ones behind. */
-	spin_lock(&store->lock);
-	if (preloaded || mybrd_has_leaf(store, index))
-		err = radix_tree_insert(&store->pages, index, page);
-	if (!err) {
-		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
-		WRITE_ONCE(store->inserts, store->inserts + 1);
-		if (store->nr_pages > store->peak_pages)
-			WRITE_ONCE(store->peak_pages, store->nr_pages);
-	}
-	trace_mybrd_insert(store, index, !err);
-	spin_unlock(&store->lock);
-	if (preloaded)
-		radix_tree_preload_end();
-	if (err)
-		list_add(&page->lru, before);
-	return err;
+	return mybrd_insert_run(store, index, page, 1);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
 
@@ -906,11 +925,35 @@ static __always_inline void mybrd_copy_run(struct mybrd_cursor *cur, struct page
 	}
 }
 
-/* A hole reads as zeros, up to the end of its page or of the bio. */
-static void mybrd_read_hole(struct mybrd_cursor *cur)
+/* The cursor met a hole.  How many pages of the bio is it, within this leaf? */
+static unsigned int mybrd_hole_pages(struct mybrd_store *store, const struct mybrd_cursor *cur)
 {
-	unsigned int len = min(cur->left, mybrd_to_page_end(cur->pos));
+	pgoff_t index = cur->pos >> PAGE_SHIFT;
+	pgoff_t last = (cur->pos + cur->left - 1) >> PAGE_SHIFT;
+	struct radix_tree_iter iter;
 
+	if (index == last)
+		return 1;
+	last = min(last, index | (RADIX_TREE_MAP_SIZE - 1));
+	mybrd_section_begin(store, index);
+	radix_tree_iter_init(&iter, index);
+	if (radix_tree_next_chunk(&store->pages, &iter, 0) && iter.index <= last)
+		last = iter.index - 1;
+	trace_mybrd_lookup(store, index, last - index + 1, false);
+	mybrd_section_end(store);
+	return last - index + 1;
+}
+
+/* A hole reads as zeros. */
+static void mybrd_read_hole(struct mybrd_store *store, struct mybrd_cursor *cur)
+{
+	u64 hole = (u64)mybrd_hole_pages(store, cur) * PAGE_SIZE;
+	unsigned int len;
+
+	/* Somebody filled it. */
+	if (!hole)
+		return;
+	len = min_t(u64, cur->left, hole - offset_in_page(cur->pos));
 	cur->pos += len;
 	cur->left -= len;
 	while (len) {
@@ -980,7 +1023,7 @@ static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybr
 static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
 			   struct list_head *spare)
 {
-	bool whole = !offset_in_page(cur->pos) && cur->left >= PAGE_SIZE;
+	unsigned int nr = 0, whole = offset_in_page(cur->pos) ? 0 : cur->left / PAGE_SIZE;
 	struct mybrd_cursor filled = *cur;
 	struct page *page;
 	int err;
@@ -991,14 +1034,23 @@ static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
 		if (err)
 			return err;
 	}
-	page = list_first_entry(spare, struct page, lru);
-	if (whole)
-		mybrd_copy_run(&filled, page, PAGE_SIZE, true);
-	else
-		mybrd_zero_page(page);
-
-	err = mybrd_insert_page(store, cur->pos >> PAGE_SHIFT, page);
-	if (!err && whole)
+	if (whole) {
+		whole = min(whole, mybrd_hole_pages(store, cur));
+		list_for_each_entry(page, spare, lru) {
+			if (nr == whole)
+				break;
+			mybrd_copy_run(&filled, page, PAGE_SIZE, true);
+			nr++;
+		}
+	} else {
+		mybrd_zero_page(list_first_entry(spare, struct page, lru));
+		nr = 1;
+	}
+	if (!nr)
+		return 0;
+	err = mybrd_insert_run(store, cur->pos >> PAGE_SHIFT,
+			       list_first_entry(spare, struct page, lru), nr);
+	if (!err)
 		*cur = filled;
 	return err == -EEXIST ? 0 : err;
 }
@@ -1035,7 +1087,7 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 		else if (write && !slot)
 			err = mybrd_fill_hole(store, &cur, spare);
 		else if (!slot)
-			mybrd_read_hole(&cur);
+			mybrd_read_hole(store, &cur);
 		if (!nowait)
 			cond_resched();
 	}
@@ -2232,7 +2284,7 @@ static int __init mybrd_init(void)
 	if (err)
 		return err;
 
-	mybrd_waiting_max = totalram_pages() / 32;
+	mybrd_waiting_max = totalram_pages() / 8;
 	mybrd_reserve = totalram_pages() / 16;
 	mybrd_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	mybrd_debugfs_targets = debugfs_create_dir("target", mybrd_debugfs);

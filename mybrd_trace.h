@@ -13,7 +13,7 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
-/* A look-up: nr pages from index on are there, or a miss, which is a hole. */
+/* A look-up: nr pages from index on are there, or, a miss, are holes. */
 TRACE_EVENT(mybrd_lookup,
 	TP_PROTO(const struct mybrd_store *store, pgoff_t index, unsigned int nr, bool hit),
 	TP_ARGS(store, index, nr, hit),
