@@ -152,6 +152,7 @@ struct mybrd_target {
 };
 
 #if IS_ENABLED(CONFIG_KUNIT)
+extern long mybrd_waiting_max;
 void mybrd_store_init(struct mybrd_store *store);
 void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);

@@ -247,6 +247,12 @@ static struct watcher watchers[NR_WATCHED] = {
 	[READ_UNLOCK]	  = WATCHER("__rcu_read_unlock", .only_mybrd = true),
 };
 
+void watch_anew(enum watched which, unsigned int nr_fail)
+{
+	watchers[which].calls = 0;
+	watchers[which].nr_fail = nr_fail;
+}
+
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 {
 	struct watcher *watcher = &watchers[which];
@@ -254,9 +260,8 @@ void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 	if (!watcher->registered)
 		kunit_skip(test, "this kernel has no %s()",
 			   watcher->probe.kp.symbol_name);
-	watcher->calls = 0;
 	watcher->begun = 0;
-	watcher->nr_fail = nr_fail;
+	watch_anew(which, nr_fail);
 	watcher->task = current;
 	KUNIT_ASSERT_EQ(test, enable_kretprobe(&watcher->probe), 0);
 }
@@ -310,6 +315,10 @@ static void __exit mybrd_kunit_exit(void)
 }
 
 #else
+
+void watch_anew(enum watched which, unsigned int nr_fail)
+{
+}
 
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 {

@@ -103,6 +103,11 @@ enum watched {
 
 /* Skips the test where the kernel has no such function to watch. */
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail);
+/*
+ * Count from 0 again.  Unlike watch(), which patches code and may have to wait for
+ * a task that spins, this works beside a reader.
+ */
+void watch_anew(enum watched which, unsigned int nr_fail);
 /* Calls begun since watch(), for other threads to look at. */
 unsigned int watch_begun(enum watched which);
 /* Returns the number of calls that came back since watch(). */

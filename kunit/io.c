@@ -769,11 +769,12 @@ static void write_while_memory_is_on_its_way(struct kunit *test)
 	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
 
 	watch(test, RCU_BARRIER, 0);
+	watch(test, PAGE_ALLOCATION, 0);
 	reader_enter(test, &reader, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 3, 3, false), 0);
 	waiting = atomic_long_read(&io.store->waiting);
 
-	watch(test, PAGE_ALLOCATION, 1);
+	watch_anew(PAGE_ALLOCATION, 1);
 	err = submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS);
 	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 2U);
 	barriers = unwatch(RCU_BARRIER);

@@ -170,7 +170,8 @@ static void discard_when_too_much_waits(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
 	struct long_discard blocked = { .store = store };
-	unsigned long pages = 0, enough = totalram_pages() / 16;
+	const long usual = mybrd_waiting_max;
+	unsigned long pages = 0;
 	struct reader reader = {};
 	struct task_struct *task;
 	bool early;
@@ -178,13 +179,14 @@ static void discard_when_too_much_waits(struct kunit *test)
 
 	init_completion(&blocked.done);
 	reader_enter(test, &reader, nothing_to_see, NULL);
+	mybrd_waiting_max = 32 * MYBRD_BATCH;
 	do {
 		for (i = 0; i < 8 * MYBRD_BATCH; i++)
 			if (IS_ERR(insert(store, i)))
 				break;
 		pages += i;
 		err = mybrd_discard_pages(store, 0, ULONG_MAX, true);
-	} while (!err && i == 8 * MYBRD_BATCH && pages < enough);
+	} while (!err && i == 8 * MYBRD_BATCH && pages < 64 * MYBRD_BATCH);
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 0));
@@ -195,6 +197,7 @@ static void discard_when_too_much_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
 	if (!IS_ERR(task))
 		wait_for_completion(&blocked.done);
+	mybrd_waiting_max = usual;
 
 	KUNIT_EXPECT_FALSE(test, early);
 	KUNIT_EXPECT_EQ(test, blocked.err, 0);
