@@ -146,3 +146,33 @@ sources() {
 			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main"
 	done
 }
+
+# apt_setup DIR SUITE...: a private apt, which sees these suites whatever Debian this
+# host runs; what it says goes to $log.
+apt_setup() {
+	local dir=$1/apt
+	shift
+	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+	sources "$@" >"$dir/sources.list"
+	cat >"$dir/apt.conf" <<-EOF
+		APT::Sandbox::User "root";
+		Dir::Etc::sourcelist "$dir/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::State::lists "$dir/lists";
+		Dir::Cache "$dir/cache";
+	EOF
+	export APT_CONFIG=$dir/apt.conf
+	apt-get -q -o APT::Update::Error-Mode=any update >"$log" 2>&1 ||
+		give_up "cannot read the Debian archive" "$log"
+}
+
+# fetch DIR PACKAGE...: unpack packages below DIR, and have done with apt
+fetch() {
+	local dir=$1 deb
+	shift
+	(cd "$dir/apt" && apt-get -q download "$@") >>"$log" 2>&1 || give_up "cannot download $1" "$log"
+	for deb in "$dir"/apt/*.deb; do
+		dpkg-deb -x "$deb" "$dir"
+	done
+	rm -r "$dir/apt"
+}

@@ -3,7 +3,7 @@
 # Limits: a write that does not fit gets ENOSPC and changes nothing, memory that
 # is on its way back is waited for, the counters are exact, and a machine with
 # too little memory goes on working.
-# vm: -m 512 -a clearcpuid=erms,fsrm,rep_good
+# vm: -m 512
 
 set -u
 . "$(dirname "$0")/configfs.sh"
