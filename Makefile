@@ -31,6 +31,15 @@ bench: ## Measure mybrd beside brd, null_blk, zram and loop (10 minutes)
 bench-locks: ## Measure lookups under RCU beside those under locks
 	@KERNEL=$(KERNEL) scripts/bench/run --locks
 
+bench-scale: ## Measure many readers, many disks, a huge one, a discard beside a reader
+	@KERNEL=$(KERNEL) scripts/bench/run --scale
+
+timeline: ## Draw readers, grace periods and what waits for them (build/rcu-timeline.svg)
+	@KERNEL=$(KERNEL) scripts/timeline
+
+story: ## Tell the same in the terminal
+	@KERNEL=$(KERNEL) scripts/timeline --story
+
 lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
 	@scripts/lint
 
@@ -71,5 +80,6 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo check check-mutants check-package check-interrupt bench bench-locks lint vm \
+.PHONY: modules demo check check-mutants check-package check-interrupt bench bench-locks bench-scale \
+	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help
