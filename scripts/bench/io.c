@@ -161,6 +161,28 @@ static double loop(bool write, char *buf, size_t len)
 	return each[batch / 2];
 }
 
+/* The same on a device of any size, with 64 pages on it that are far from one another. */
+static double sparse(char *buf)
+{
+	u64 state = 1, off[64];
+	double each[BATCHES];
+
+	for (unsigned int i = 0; i < 64; i++) {
+		off[i] = (size / PAGE / 64 * i + random_next(&state) % (size / PAGE / 64)) * PAGE;
+		do_io(true, buf, PAGE, off[i]);
+	}
+	for (int batch = -WARM_UP; batch < BATCHES; batch++) {
+		u64 start = now();
+
+		for (unsigned int i = 0; i < 64; i++)
+			do_io(false, buf, PAGE, off[i]);
+		if (batch >= 0)
+			each[batch] = (double)(now() - start) / 64;
+	}
+	qsort(each, BATCHES, sizeof(*each), compare);
+	return each[BATCHES / 2];
+}
+
 /* Write all of a device that holds nothing, 1 MiB at a time. */
 static double first_write(char *buf)
 {
@@ -287,6 +309,8 @@ int main(int argc, char **argv)
 		}
 		if (!strcmp(*test, "first-1m"))
 			printf("%s %.1f\n", *test, first_write(buf));
+		else if (!strcmp(*test, "sparse-4k"))
+			printf("%s %.1f\n", *test, sparse(buf));
 		else if (!strcmp(*test, "discard"))
 			printf("%s %llu\n", *test, discard_all(CLOCK_MONOTONIC));
 		else if (!strcmp(*test, "discard-call"))

@@ -5,14 +5,16 @@
     report.py quick FILE...                      the table of overhead
     report.py all KERNEL SECONDS BASE FILE...    all tables, BASE.json and BASE.svg
     report.py locks KERNEL SECONDS BASE FILE...  the same of the locks
+    report.py scale KERNEL SECONDS BASE FILE...  readers, disks, depth; BASE.json
     report.py guard|update BASELINE FILE         compare with a baseline, or make it
 
 Modes: count (instructions; guard and quick are short forms), first (the same, of a first write
-with init_on_alloc=0), wall (nanoseconds, each figure once a round) and locks.
+with init_on_alloc=0), wall (nanoseconds, each figure once a round), locks, depth and scale.
 """
 
 import json
 import math
+import os
 import statistics
 import sys
 
@@ -212,6 +214,40 @@ def report_locks(kernel, seconds, base, paths):
     print(f"\n{seconds} s; the figures are in {base}.json, the chart in {base}.svg")
 
 
+def report_scale(kernel, seconds, base, paths):
+    def spread(values, unit=1):
+        return f"{statistics.median(values) / unit:,.0f} ({min(values) / unit:,.0f} to {max(values) / unit:,.0f})"
+
+    figures = read([path for path in paths if os.path.exists(path)])
+    scale = figures["scale"]
+    print("\nMedians of 5 rounds, and in brackets the least and the most")
+    table("Thousands of reads a second, 4 KiB", ["", "mybrd", "brd"],
+          [[f"readers: {nr}, {what}"] + [spread(scale[device][f"{row}-{nr}"], 1000)
+                                         for device in ("mybrd", "brd")]
+           for row, what in (("same", "all of one page"), ("apart", "each of its own"))
+           for nr in (1, 2, 4)])
+    table("Disks that come and go together, ms", ["", "insmod", "rmmod"],
+          [[nr] + [spread(scale["targets-" + nr][row]) for row in ("create", "remove")]
+           for nr in ("1", "16", "256")])
+    print(f"\nGrace periods that the removal of 256 waits for: {scale['targets-256']['grace-periods'][0]:.0f}")
+    ours = scale["mybrd"]
+    table("Reads beside a discard of 4 GiB: 99.9% take less than so many µs", ["", "p99.9"],
+          [["idle", spread(ours["idle"])], ["meanwhile", spread(ours["discarding"])]])
+    times = statistics.median(ours["discarding"]) / statistics.median(ours["idle"])
+    print(f"\nThat is {times:.1f} times as much (aim: 5); the discard takes {spread(ours['discard'], 1e6)} ms")
+    if "depth" in figures:
+        floor = figures["depth"]["floor"]["read-4k"][0]
+        table("Instructions of a 4 KiB read above the floor, by the size of the disk",
+              ["size", "instructions"],
+              [[size, number(figures["depth"]["depth-" + size]["sparse-4k"][0] - floor)]
+               for size in ("256K", "16M", "1G", "64G")])
+    with open(base + ".json", "w", encoding="ascii") as out:
+        json.dump({"kernel": kernel, "seconds": int(seconds), "figures": figures}, out, indent=1)
+        out.write("\n")
+    print(f"\n{seconds} s; the figures are in {base}.json")
+    return times > 5 or scale["targets-256"]["grace-periods"] != [1]
+
+
 def report_all(kernel, seconds, base, paths):
     figures = read(paths)
     result = {"kernel": kernel, "seconds": int(seconds)}
@@ -271,6 +307,8 @@ def main():
         report_all(*args[:3], args[3:])
     elif what == "locks":
         report_locks(*args[:3], args[3:])
+    elif what == "scale":
+        return report_scale(*args[:3], args[3:])
     elif what == "update":
         update(*args)
     elif what == "guard":
