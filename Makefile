@@ -16,6 +16,9 @@ demo: ## See it work in a VM: real files, fio, races (KERNEL=6.1, 6.12, 7.3)
 check: ## Run every test: lint, KUnit, and the system tests
 	@scripts/check
 
+check-all: ## What takes an hour: more kernels, KCSAN, coverage, software on top (PART=...)
+	@PART=$(PART) scripts/check-all
+
 check-mutants: ## Break the driver on purpose; the tests must notice
 	@scripts/mutants
 
@@ -24,6 +27,9 @@ check-package: ## Install and remove it in clean Debian 12 and 13 chroots
 
 check-interrupt: ## Press Ctrl-C in the middle of everything; nothing may be left
 	@scripts/interrupt-test
+
+compare: ## Do the same to mybrd, brd and null_blk: who survives?
+	@scripts/compare
 
 bench: ## Measure mybrd beside brd, null_blk, zram and loop (10 minutes)
 	@KERNEL=$(KERNEL) scripts/bench/run
@@ -80,6 +86,6 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo check check-mutants check-package check-interrupt bench bench-locks bench-scale \
+.PHONY: modules demo check check-all check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help

@@ -50,7 +50,7 @@ loads=0
 odd=
 traces=
 # The last few come and go with what the kernel has at hand: the end is where one is missed.
-for ((nth = one - disk; ; nth += disk / 8)); do
+for ((nth = one - disk; ; nth += disk / 6)); do
 	read -r errno left <<<"$(load_failing "$nth" 3)"
 	[ "$left" = 0 ] || { rmmod mybrd; break; }
 	((++loads))
@@ -65,7 +65,7 @@ for ((nth = one - disk; ; nth += disk / 8)); do
 	fi
 done
 diag "$refusals of $loads loads were refused"
-in_range "$((one - disk + loads * (disk / 8)))" $((three - disk / 2)) $((three + disk / 2)) \
+in_range "$((one - disk + loads * (disk / 6)))" $((three - disk / 2)) $((three + disk / 2)) \
 	"each allocation in turn failed, up to the last"
 ok "the failures were refusals, most of them" [ "$refusals" -gt 8 ]
 is "$odd" "" "every refusal was ENOMEM (or the EINVAL that device_add() makes of it), and what got by unloads"

@@ -5,7 +5,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-seconds=${MYBRD_TORTURE_SECONDS:-8}
+seconds=${MYBRD_TORTURE_SECONDS:-4}
 
 # walk_targets: read the list of targets a few bytes at a time, so that the walk
 # ends and begins again under way, as long as there are targets
