@@ -3,6 +3,7 @@
 # A directory in configfs is a target: it starts with the module's defaults,
 # power brings it up and takes it down, what is in use stays, and a bad value
 # changes nothing.
+# kernels: 6.1 6.12 kunit-6.12
 
 set -u
 . "$(dirname "$0")/configfs.sh"

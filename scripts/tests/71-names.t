@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Names: what they may be, and that no two targets can want the same node, be it
 # for a disk or for a partition that may come later.
+# kernels: 6.1 6.12 kunit-6.12
 
 set -u
 . "$(dirname "$0")/configfs.sh"
