@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The trace events mybrd:* tell what happens to pages, sections and targets, in
 # the order in which RCU makes it safe; switched off they write nothing.
-# kernels: 6.1 6.12 kunit-6.12
 
 # shellcheck disable=SC2016 # awk's are not the shell's
 set -u
