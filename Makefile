@@ -16,7 +16,7 @@ demo: ## See it work in a VM: real files, fio, races (KERNEL=6.1, 6.12, 7.3)
 check: ## Run every test: lint, KUnit, and the system tests
 	@scripts/check
 
-check-all: ## What takes an hour: more kernels, KCSAN, coverage, software on top (PART=...)
+check-all: ## Further: more kernels, KCSAN, coverage, other software on top (PART=...)
 	@PART=$(PART) scripts/check-all
 
 check-mutants: ## Break the driver on purpose; the tests must notice
