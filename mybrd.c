@@ -329,23 +329,68 @@ static bool mybrd_try_again(unsigned int *tries)
 	return true;
 }
 
+/*
+ * Spare pages: those that a write has paid for and not put into the tree, its own
+ * until then, with any content.  They are a stack of runs: of pages that follow one
+ * another the first is in the list and says in ->private how many they are.
+ */
+
+/**
+ * mybrd_push_spare - add a run of pages to the spare ones
+ * @spare: the spare pages of a write
+ * @page: the first of the run
+ * @nr: how many, may be 0
+ *
+ * Context: any.
+ */
+VISIBLE_IF_KUNIT void mybrd_push_spare(struct list_head *spare, struct page *page, unsigned int nr)
+{
+	if (!nr)
+		return;
+	set_page_private(page, nr);
+	list_add_tail(&page->lru, spare);
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_push_spare);
+
+/**
+ * mybrd_pop_spare - take a run of pages from the spare ones
+ * @spare: the spare pages of a write, one at least
+ * @nr: the most that are wanted, one at least; set to how many they are
+ *
+ * Context: any.
+ *
+ * Return: the first of the run.
+ */
+VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct list_head *spare, unsigned int *nr)
+{
+	struct page *run = list_last_entry(spare, struct page, lru);
+	unsigned long all = page_private(run);
+
+	*nr = min_t(unsigned long, *nr, all);
+	if (*nr == all)
+		list_del(&run->lru);
+	set_page_private(run, all - *nr);
+	return run + (all - *nr);
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_pop_spare);
+
 /**
  * mybrd_free_spare - give spare pages back
  * @store: whose limit they count against
- * @spare: pages that a write has paid for and not put into the tree; they are its
- *	own, chained through ->lru, and their content is anything
+ * @spare: all of a write's, none afterwards
  *
  * Context: any.
  */
 VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_store *store, struct list_head *spare)
 {
-	struct page *page, *next;
+	while (!list_empty(spare)) {
+		unsigned int i, nr = UINT_MAX;
+		struct page *page = mybrd_pop_spare(spare, &nr);
 
-	list_for_each_entry_safe(page, next, spare, lru) {
-		__free_page(page);
-		mybrd_uncharge(store, 1);
+		for (i = 0; i < nr; i++)
+			__free_page(page + i);
+		mybrd_uncharge(store, nr);
 	}
-	INIT_LIST_HEAD(spare);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 
@@ -375,7 +420,7 @@ static struct page *mybrd_alloc_pages(const struct mybrd_store *store, unsigned 
  * mybrd_alloc_spare - pay for pages and have them
  * @store: whose limit they count against
  * @nr: how many
- * @spare: where they go, all or none of them
+ * @spare: gets all of them, or none
  *
  * Context: process, sleeps; not inside rcu_read_lock().
  *
@@ -388,7 +433,7 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_store *store, unsigned long 
 	LIST_HEAD(pages);
 
 	while (nr && !err) {
-		unsigned int i, order = min_t(unsigned int, ilog2(nr), MYBRD_ORDER);
+		unsigned int order = min_t(unsigned int, ilog2(nr), MYBRD_ORDER);
 		struct page *page = mybrd_alloc_pages(store, &order);
 
 		if (!page) {
@@ -397,9 +442,8 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_store *store, unsigned long 
 			err = -ENOSPC;
 			break;
 		}
-		for (i = 0; i < 1U << order; i++)
-			list_add_tail(&page[i].lru, &pages);
-		nr -= i;
+		mybrd_push_spare(&pages, page, 1U << order);
+		nr -= 1U << order;
 		cond_resched();
 	}
 	list_splice_tail(&pages, spare);
@@ -420,17 +464,16 @@ static bool mybrd_has_leaf(struct mybrd_store *store, pgoff_t index)
 }
 
 /*
- * Fill a run of holes within a leaf, with @page and those that follow it in its
- * list.  Each leaves the list before others can see it: from its first moment in
- * the tree it may be read, written and discarded by anyone.  Returns as
- * mybrd_insert_page(); where somebody was first, the run ends.
+ * Fill a run of holes within a leaf with @page and those that follow it in memory.
+ * Returns how many are in the tree, fewer than @nr where somebody was first, or
+ * -ENOSPC as mybrd_insert_page().
  */
 static int mybrd_insert_run(struct mybrd_store *store, pgoff_t index, struct page *page,
 			    unsigned int nr)
 {
 	unsigned int tries = 0, inserted = 0;
 	bool preloaded;
-	int err = 0;
+	int err;
 
 	do {
 		preloaded = !radix_tree_preload(MYBRD_GFP);
@@ -441,20 +484,11 @@ static int mybrd_insert_run(struct mybrd_store *store, pgoff_t index, struct pag
 	 * What is preloaded makes one leaf, and the path to it.
 	 */
 	spin_lock(&store->lock);
-	if (!preloaded && !mybrd_has_leaf(store, index))
-		err = -ENOSPC;
+	err = preloaded || mybrd_has_leaf(store, index) ? 0 : -ENOMEM;
 	while (!err && inserted < nr) {
-		struct page *next = list_next_entry(page, lru);
-		struct list_head *before = page->lru.prev;
-
-		list_del(&page->lru);
-		err = radix_tree_insert(&store->pages, index + inserted, page);
+		err = radix_tree_insert(&store->pages, index + inserted, page + inserted);
 		trace_mybrd_insert(store, index + inserted, !err);
-		if (err)
-			list_add(&page->lru, before);
-		else
-			inserted++;
-		page = next;
+		inserted += !err;
 	}
 	WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
 	WRITE_ONCE(store->inserts, store->inserts + inserted);
@@ -463,25 +497,27 @@ static int mybrd_insert_run(struct mybrd_store *store, pgoff_t index, struct pag
 	spin_unlock(&store->lock);
 	if (preloaded)
 		radix_tree_preload_end();
-	return err;
+	return err == -ENOMEM && !inserted ? -ENOSPC : inserted;
 }
 
 /**
  * mybrd_insert_page - fill a hole
  * @store: the store to change
  * @index: where, in units of PAGE_SIZE
- * @page: spare page with the content that readers shall find
+ * @page: popped from the spare ones, with the content that readers shall find
  *
  * Context: process, sleeps; not inside rcu_read_lock().
  *
- * Return: 0, and the page is off its list of spare pages; -EEXIST when somebody was
- * first, or -ENOSPC when there is no memory for the tree: @page is where it was in
- * the list then.
+ * Return: 0, and from its first moment in the tree the page may be read, written
+ * and discarded by anyone; -EEXIST when somebody was first, or -ENOSPC when there is
+ * no memory for the tree: @page is the caller's as before.
  */
 VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
 				       struct page *page)
 {
-	return mybrd_insert_run(store, index, page, 1);
+	int inserted = mybrd_insert_run(store, index, page, 1);
+
+	return inserted > 0 ? 0 : inserted ?: -EEXIST;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
 
@@ -532,6 +568,7 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t last,
 			   struct list_head *spare)
 {
+	unsigned int nr = 1;
 	struct page *page;
 	bool hole;
 	int err;
@@ -543,9 +580,11 @@ static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t las
 	if (!hole || list_empty(spare))
 		return 0;
 
-	page = list_last_entry(spare, struct page, lru);
+	page = mybrd_pop_spare(spare, &nr);
 	mybrd_zero_page(page);
 	err = mybrd_insert_page(store, last, page);
+	if (err)
+		mybrd_push_spare(spare, page, 1);
 	return err == -EEXIST ? 0 : err;
 }
 
@@ -1017,42 +1056,40 @@ static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybr
 
 /*
  * A write has met a hole.  What it covers whole is copied before others can see
- * it; else zeros go in, and the write comes back.  If another page is there first,
- * the write comes back as well.
+ * it; else zeros go in, and the write comes back.  It comes back as well where
+ * somebody else was first.
  */
 static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
 			   struct list_head *spare)
 {
-	unsigned int nr = 0, whole = offset_in_page(cur->pos) ? 0 : cur->left / PAGE_SIZE;
+	unsigned int whole = offset_in_page(cur->pos) ? 0 : cur->left / PAGE_SIZE;
+	unsigned int nr = whole ? min(whole, mybrd_hole_pages(store, cur)) : 1;
 	struct mybrd_cursor filled = *cur;
 	struct page *page;
-	int err;
+	int inserted;
 
+	if (!nr)
+		return 0;
 	/* One that was there when the write was prepared was discarded. */
 	if (list_empty(spare)) {
-		err = mybrd_alloc_spare(store, 1, spare);
+		int err = mybrd_alloc_spare(store, 1, spare);
+
 		if (err)
 			return err;
 	}
-	if (whole) {
-		whole = min(whole, mybrd_hole_pages(store, cur));
-		list_for_each_entry(page, spare, lru) {
-			if (nr == whole)
-				break;
-			mybrd_copy_run(&filled, page, PAGE_SIZE, true);
-			nr++;
-		}
-	} else {
-		mybrd_zero_page(list_first_entry(spare, struct page, lru));
-		nr = 1;
-	}
-	if (!nr)
-		return 0;
-	err = mybrd_insert_run(store, cur->pos >> PAGE_SHIFT,
-			       list_first_entry(spare, struct page, lru), nr);
-	if (!err)
+
+	page = mybrd_pop_spare(spare, &nr);
+	if (whole)
+		mybrd_copy_run(&filled, page, nr * PAGE_SIZE, true);
+	else
+		mybrd_zero_page(page);
+	inserted = mybrd_insert_run(store, cur->pos >> PAGE_SHIFT, page, nr);
+	if (inserted == nr) {
 		*cur = filled;
-	return err == -EEXIST ? 0 : err;
+		return 0;
+	}
+	mybrd_push_spare(spare, page + max(inserted, 0), nr - max(inserted, 0));
+	return min(inserted, 0);
 }
 
 /*

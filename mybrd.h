@@ -158,6 +158,8 @@ void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);
 int mybrd_alloc_spare(struct mybrd_store *store, unsigned long nr, struct list_head *spare);
 void mybrd_free_spare(struct mybrd_store *store, struct list_head *spare);
+void mybrd_push_spare(struct list_head *spare, struct page *page, unsigned int nr);
+struct page *mybrd_pop_spare(struct list_head *spare, unsigned int *nr);
 int mybrd_insert_page(struct mybrd_store *store, pgoff_t index, struct page *page);
 int mybrd_prepare_write(struct mybrd_store *store, pgoff_t first, pgoff_t last,
 			struct list_head *spare);

@@ -33,14 +33,16 @@ struct page *lookup(struct mybrd_store *store, pgoff_t index)
 	return page;
 }
 
-/* Put the first spare page at @index; 0 also where there is one already. */
-static int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spare)
+int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spare)
 {
-	struct page *page = list_first_entry(spare, struct page, lru);
+	unsigned int nr = 1;
+	struct page *page = mybrd_pop_spare(spare, &nr);
 	int err;
 
 	clear_highpage(page);
 	err = mybrd_insert_page(store, index, page);
+	if (err)
+		mybrd_push_spare(spare, page, 1);
 	return err == -EEXIST ? 0 : err;
 }
 

@@ -41,6 +41,9 @@ struct page *lookup(struct mybrd_store *store, pgoff_t index);
 /* Fill a hole with a page of zeros, as a write would; what is there then, or ERR_PTR(-ENOSPC). */
 struct page *insert(struct mybrd_store *store, pgoff_t index);
 
+/* Fill a hole with a spare page, zeroed; 0 also where there is a page already. */
+int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spare);
+
 /* Fill all holes of a range, as one write would; 0 or -ENOSPC. */
 int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 

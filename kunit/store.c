@@ -358,7 +358,6 @@ static void insert_without_a_node_after_preparing(struct kunit *test)
 	struct mybrd_store *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
 	const pgoff_t first = 60, last = 3 * RADIX_TREE_MAP_SIZE;
 	struct mybrd_store *store = test->priv;
-	struct page *page;
 	LIST_HEAD(spare);
 	int err = 0;
 	pgoff_t i;
@@ -375,12 +374,9 @@ static void insert_without_a_node_after_preparing(struct kunit *test)
 	for (i = 1; i < 16 && !IS_ERR(insert(other, ULONG_MAX - (i << (BITS_PER_LONG - 4)))); i++)
 		;
 	watch(test, PAGE_ALLOCATION, UINT_MAX);
-	for (i = first; i <= last && !err; i++) {
-		if (lookup(store, i))
-			continue;
-		page = list_first_entry(&spare, struct page, lru);
-		err = mybrd_insert_page(store, i, page);
-	}
+	for (i = first; i <= last && !err; i++)
+		if (!lookup(store, i))
+			err = insert_spare(store, i, &spare);
 	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 0U);
 	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
 
@@ -389,6 +385,58 @@ static void insert_without_a_node_after_preparing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, store->nr_pages, last - first + 1);
 	mybrd_free_spare(store, &spare);
 	mybrd_store_empty(other);
+}
+
+/* Spare pages come off in runs of what is asked for at most, each page once, until none is left. */
+static void spare_pages(struct kunit *test)
+{
+	static const unsigned int wanted[] = { 1, 3, 64, 7, UINT_MAX, 2 };
+	struct mybrd_store *store = test->priv;
+	unsigned int i, nr, taken = 0, wrong = 0;
+	const unsigned int all = 200;
+	struct page **pages;
+	LIST_HEAD(spare);
+
+	pages = kunit_kcalloc(test, all, sizeof(*pages), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(store, all, &spare), 0);
+	while (!list_empty(&spare)) {
+		unsigned int most = wanted[taken % ARRAY_SIZE(wanted)];
+		struct page *page;
+
+		nr = most;
+		page = mybrd_pop_spare(&spare, &nr);
+		wrong += nr < 1 || nr > most || nr > all - taken;
+		for (i = 0; i < nr && taken < all; i++) {
+			wrong += page_ref_count(page + i) != 1 || page_private(page + i);
+			pages[taken++] = page + i;
+			get_page(page + i);
+		}
+		/* What was not used goes back, and comes again. */
+		if (nr > 5) {
+			taken -= 2;
+			put_page(page + nr - 1);
+			put_page(page + nr - 2);
+			mybrd_push_spare(&spare, page + nr - 2, 2);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, taken, all);
+	for (i = 0; i < taken; i++)
+		wrong += page_ref_count(pages[i]) != 2;
+	KUNIT_EXPECT_EQ(test, wrong, 0U);
+
+	/* The second reference tells that each is freed, and freed once. */
+	for (i = 0; i < taken; i++)
+		mybrd_push_spare(&spare, pages[i], 1);
+	mybrd_push_spare(&spare, NULL, 0);
+	mybrd_free_spare(store, &spare);
+	KUNIT_EXPECT_TRUE(test, list_empty(&spare));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
+	for (i = 0, wrong = 0; i < taken; i++) {
+		wrong += page_ref_count(pages[i]) != 1;
+		put_page(pages[i]);
+	}
+	KUNIT_EXPECT_EQ(test, wrong, 0U);
 }
 
 /* Index 0 alone has no node to share: the one beside it must be prepared, too. */
@@ -677,6 +725,7 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(insert_without_a_page),
 	KUNIT_CASE(insert_without_a_node),
 	KUNIT_CASE(insert_without_a_node_after_preparing),
+	KUNIT_CASE(spare_pages),
 	KUNIT_CASE(prepare_beside_index_0),
 	KUNIT_CASE(populate_around_pages),
 	KUNIT_CASE(populate_beyond_the_limit),

@@ -326,18 +326,21 @@ static void looker_turn(struct actor *actor)
 /* The page carries its words before anybody can see it. */
 static int insert_words(struct mybrd_store *store, pgoff_t index, unsigned int number)
 {
+	unsigned int nr = 1;
 	struct page *page;
 	LIST_HEAD(spare);
 	int err;
 
 	err = mybrd_alloc_spare(store, 1, &spare);
-	if (!err) {
-		page = list_first_entry(&spare, struct page, lru);
-		fill(page_address(page), (u64)index << PAGE_SHIFT, PAGE_SIZE, number,
-		     next_round(number));
-		err = mybrd_insert_page(store, index, page);
+	if (err)
+		return err;
+	page = mybrd_pop_spare(&spare, &nr);
+	fill(page_address(page), (u64)index << PAGE_SHIFT, PAGE_SIZE, number, next_round(number));
+	err = mybrd_insert_page(store, index, page);
+	if (err) {
+		mybrd_push_spare(&spare, page, 1);
+		mybrd_free_spare(store, &spare);
 	}
-	mybrd_free_spare(store, &spare);
 	return err;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite mybrd_trace: the trace events tell what happens, when it happens
+ * KUnit suite mybrd_trace: the trace events tell what happens, when it happens,
+ * and are where a test steps in between
  */
+#include <linux/bio.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -22,7 +24,7 @@ static struct seen {
 	enum event event;
 	const void *store;
 	unsigned long index;	/* or the number of the batch */
-	unsigned int nr;	/* or whether it was a hit */
+	int nr;			/* or whether it was a hit; holes are negative */
 	int depth;		/* of read-side sections */
 } seen[MAX_SEEN];
 static atomic_t nr_seen;
@@ -31,7 +33,7 @@ static atomic_t nr_seen;
 static const struct mybrd_store *watched;
 static const char *watched_name;
 
-static void note(enum event event, const void *store, unsigned long index, unsigned int nr)
+static void note(enum event event, const void *store, unsigned long index, int nr)
 {
 	int i;
 
@@ -42,10 +44,15 @@ static void note(enum event event, const void *store, unsigned long index, unsig
 		seen[i] = (struct seen) { event, store, index, nr, rcu_preempt_depth() };
 }
 
+/* What a test does when a look-up has found a run of holes, before anybody acts on that. */
+static void (*at_holes)(pgoff_t index, unsigned int nr);
+
 static void lookup_seen(void *data, const struct mybrd_store *store, pgoff_t index,
 			unsigned int nr, bool hit)
 {
-	note(LOOKUP, store, index, hit ? nr : 0);
+	note(LOOKUP, store, index, hit ? nr : -(int)nr);
+	if (at_holes && store == watched && !hit && nr > 1)
+		at_holes(index, nr);
 }
 
 static void insert_seen(void *data, const struct mybrd_store *store, pgoff_t index, bool hit)
@@ -203,7 +210,7 @@ static void events_of_a_page(struct kunit *test)
 		{ LOOKUP, .index = 5, .nr = 1 },
 		{ INSERT, .index = 5, .nr = false },
 		{ LOOKUP, .index = 5, .nr = 1 },
-		{ LOOKUP, .index = 6, .nr = 0 },
+		{ LOOKUP, .index = 6, .nr = -1 },
 		{ DISCARD_BATCH, .index = batch, .nr = 1 },
 		{ FREE_BATCH, .index = batch, .nr = 1 },
 	}, 7);
@@ -229,7 +236,7 @@ static void events_of_a_section(struct kunit *test)
 		{ SECTION_BEGIN, .index = 2 },
 		{ SECTION_END },
 		{ SECTION_BEGIN, .index = 4 },
-		{ LOOKUP, .index = 4, .nr = 0 },
+		{ LOOKUP, .index = 4, .nr = -1 },
 		{ SECTION_END },
 		{ INSERT, .index = 4, .nr = true },
 	}, 6);
@@ -265,6 +272,142 @@ static void events_of_a_target(struct kunit *test)
 	}, 5);
 }
 
+/* A disk for bios, and one page that they read into or write from again and again. */
+static struct mybrd_target *disk;
+static struct page *data;
+
+static void add_disk_and_data(struct kunit *test)
+{
+	const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+
+	data = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, data);
+	memset(page_address(data), 0x5a, PAGE_SIZE);
+	disk = mybrd_add_target("kunit-trace", &config);
+	if (IS_ERR(disk))
+		__free_page(data);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(disk));
+}
+
+static void remove_disk_and_data(void)
+{
+	LIST_HEAD(doomed);
+
+	list_add(&disk->doomed, &doomed);
+	mybrd_remove_targets(&doomed);
+	__free_page(data);
+}
+
+static int submit(enum req_op op, pgoff_t index, unsigned int nr)
+{
+	struct bio *bio = bio_alloc(disk->disk->part0, nr, op, GFP_KERNEL);
+	int err;
+
+	bio->bi_iter.bi_sector = (sector_t)index << PAGE_SECTORS_SHIFT;
+	while (nr--)
+		__bio_add_page(bio, data, PAGE_SIZE, 0);
+	err = submit_bio_wait(bio);
+	bio_put(bio);
+	return err;
+}
+
+/*
+ * Holes are read in runs, and no run leaves its leaf: sections are short however
+ * large the hole is.
+ */
+static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
+{
+	const pgoff_t leaf = RADIX_TREE_MAP_SIZE;
+	int err;
+
+	add_disk_and_data(test);
+	trace_start(test, &disk->store, "");
+	err = submit(REQ_OP_READ, leaf - 4, leaf + 7);
+	trace_stop();
+
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(page_address(data), 0, PAGE_SIZE), NULL);
+	/* Of each run the first is met, and then the others are looked for. */
+	expect_seen(test, (const struct seen[]) {
+		{ SECTION_BEGIN, .index = leaf - 4 },
+		{ LOOKUP, .index = leaf - 4, .nr = -1 },
+		{ SECTION_END },
+		{ SECTION_BEGIN, .index = leaf - 4 },
+		{ LOOKUP, .index = leaf - 4, .nr = -4 },
+		{ SECTION_END },
+		{ SECTION_BEGIN, .index = leaf },
+		{ LOOKUP, .index = leaf, .nr = -1 },
+		{ SECTION_END },
+		{ SECTION_BEGIN, .index = leaf },
+		{ LOOKUP, .index = leaf, .nr = -(int)leaf },
+		{ SECTION_END },
+		{ SECTION_BEGIN, .index = 2 * leaf },
+		{ LOOKUP, .index = 2 * leaf, .nr = -1 },
+		{ SECTION_END },
+		{ SECTION_BEGIN, .index = 2 * leaf },
+		{ LOOKUP, .index = 2 * leaf, .nr = -3 },
+		{ SECTION_END },
+	}, 18);
+	remove_disk_and_data();
+}
+
+/* Another write's page, and how far into a run of holes it goes; gone once it is there. */
+static struct page *intruder;
+static unsigned int intruder_at;
+
+static void intrude(pgoff_t index, unsigned int nr)
+{
+	struct mybrd_store *store = &disk->store;
+
+	if (!intruder || nr <= intruder_at)
+		return;
+	spin_lock(&store->lock);
+	if (!radix_tree_insert(&store->pages, index + intruder_at, intruder)) {
+		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
+		WRITE_ONCE(store->inserts, store->inserts + 1);
+		intruder = NULL;
+	}
+	spin_unlock(&store->lock);
+}
+
+/*
+ * A write fills a run of holes, and another write was first somewhere in it: all of
+ * the first one's bytes are on the disk nevertheless, and no page is lost or spare.
+ */
+static void a_run_of_holes_that_others_fill(struct kunit *test)
+{
+	const unsigned int nr_pages = 16;
+	unsigned int one, i, nr_wrong;
+	struct page *page;
+
+	for (i = 0; i < nr_pages - 1; i++) {
+		LIST_HEAD(spare);
+
+		add_disk_and_data(test);
+		one = 1;
+		nr_wrong = 0;
+		KUNIT_EXPECT_EQ(test, mybrd_alloc_spare(&disk->store, 1, &spare), 0);
+		intruder = mybrd_pop_spare(&spare, &one);
+		clear_highpage(intruder);
+		intruder_at = i;
+		at_holes = intrude;
+		trace_start(test, &disk->store, "");
+		KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE, 3, nr_pages), 0);
+		trace_stop();
+		at_holes = NULL;
+
+		KUNIT_EXPECT_PTR_EQ_MSG(test, intruder, NULL, "page %u", i);
+		for (one = 0; one < nr_pages; one++) {
+			page = lookup(&disk->store, 3 + one);
+			nr_wrong += !page || memchr_inv(page_address(page), 0x5a, PAGE_SIZE);
+		}
+		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "page %u", i);
+		KUNIT_EXPECT_EQ(test, disk->store.nr_pages, (unsigned long)nr_pages);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&disk->store.charged), (long)nr_pages);
+		remove_disk_and_data();
+	}
+}
+
 static int trace_suite_init(struct kunit_suite *suite)
 {
 	int i, err = register_tracepoint_module_notifier(&finder);
@@ -284,6 +427,8 @@ static struct kunit_case trace_test_cases[] = {
 	KUNIT_CASE(events_of_a_page),
 	KUNIT_CASE(events_of_a_section),
 	KUNIT_CASE(events_of_a_target),
+	KUNIT_CASE(a_run_of_holes_ends_with_its_leaf),
+	KUNIT_CASE(a_run_of_holes_that_others_fill),
 	{}
 };
 
