@@ -331,7 +331,7 @@ static bool mybrd_try_again(unsigned int *tries)
 
 /*
  * Spare pages: those that a write has paid for and not put into the tree, its own
- * until then, with any content.  They are a stack of runs: of pages that follow one
+ * until then, with any content.  They are a queue of runs: of pages that follow one
  * another the first is in the list and says in ->private how many they are.
  */
 
@@ -363,7 +363,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_push_spare);
  */
 VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct list_head *spare, unsigned int *nr)
 {
-	struct page *run = list_last_entry(spare, struct page, lru);
+	struct page *run = list_first_entry(spare, struct page, lru);
 	unsigned long all = page_private(run);
 
 	*nr = min_t(unsigned long, *nr, all);
@@ -563,7 +563,8 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 /*
  * The nodes for the holes in [first, last], which is in one leaf: a page of zeros
  * in the last of them has them made.  (The first may be index 0, which needs none
- * as long as it is alone.)
+ * as long as it is alone.)  It is the end of the run that is next, which goes to the
+ * back of the queue, so that in a write of whole leaves each is one run.
  */
 static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t last,
 			   struct list_head *spare)
@@ -581,6 +582,7 @@ static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t las
 		return 0;
 
 	page = mybrd_pop_spare(spare, &nr);
+	list_rotate_left(spare);
 	mybrd_zero_page(page);
 	err = mybrd_insert_page(store, last, page);
 	if (err)
