@@ -798,13 +798,16 @@ static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
  */
 #define MYBRD_RUNS	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !IS_ENABLED(CONFIG_KMAP_LOCAL))
 
-/* By words and with KASAN told, as mybrd_zero(). */
-static __always_inline void mybrd_copy_page(char *to, const char *from)
+/* The most that the compiler copies in line. */
+#define MYBRD_COPY	(2 * PAGE_SIZE)
+
+/* By words and with KASAN told, as mybrd_zero(); @len is a constant. */
+static __always_inline void mybrd_copy_words(char *to, const char *from, unsigned int len)
 {
-	kasan_check_read(from, PAGE_SIZE);
-	kasan_check_write(to, PAGE_SIZE);
+	kasan_check_read(from, len);
+	kasan_check_write(to, len);
 	memcpy(__builtin_assume_aligned(to, sizeof(long)),
-	       __builtin_assume_aligned(from, sizeof(long)), PAGE_SIZE);
+	       __builtin_assume_aligned(from, sizeof(long)), len);
 }
 
 static bool mybrd_aligned(const char *to, const char *from)
@@ -815,8 +818,8 @@ static bool mybrd_aligned(const char *to, const char *from)
 static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
 {
 	if (mybrd_aligned(to, from))
-		for (; len >= PAGE_SIZE; len -= PAGE_SIZE, to += PAGE_SIZE, from += PAGE_SIZE)
-			mybrd_copy_page(to, from);
+		for (; len >= MYBRD_COPY; len -= MYBRD_COPY, to += MYBRD_COPY, from += MYBRD_COPY)
+			mybrd_copy_words(to, from, MYBRD_COPY);
 
 	kasan_check_read(from, len);
 	kasan_check_write(to, len);
@@ -921,9 +924,9 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 	ours = mybrd_map(page, 0);
 	data = mybrd_map(bv->bv_page, bv->bv_offset);
 	if (op_is_write(bio_op(bio))) {
-		mybrd_copy_page(ours, data);
+		mybrd_copy_words(ours, data, PAGE_SIZE);
 	} else {
-		mybrd_copy_page(data, ours);
+		mybrd_copy_words(data, ours, PAGE_SIZE);
 		mybrd_flush_dcache(bv, 0, PAGE_SIZE);
 	}
 	mybrd_unmap(data);
@@ -953,7 +956,7 @@ static __always_inline void mybrd_copy_run(struct mybrd_cursor *cur, struct page
 		to = write ? ours : data;
 		from = write ? data : ours;
 		if (part == PAGE_SIZE && mybrd_aligned(to, from))
-			mybrd_copy_page(to, from);
+			mybrd_copy_words(to, from, PAGE_SIZE);
 		else
 			mybrd_copy(to, from, part);
 		mybrd_unmap(data);
