@@ -255,10 +255,36 @@ void watch_anew(enum watched which, unsigned int nr_fail)
 	watchers[which].nr_fail = nr_fail;
 }
 
+/* The default target knows which module it comes from. */
+static struct module *find_mybrd(void)
+{
+	struct mybrd_target *target = mybrd_find_target("mybrd");
+	struct module *owner;
+
+	if (!target)
+		return NULL;
+	owner = target->disk->fops->owner;
+	mybrd_put_target(target);
+	return owner;
+}
+
+/* Not when the module is loaded: before 6.2 its suites run before its init function. */
+static void register_watchers(struct kunit *test)
+{
+	int i;
+
+	mybrd = find_mybrd();
+	KUNIT_ASSERT_NOT_NULL(test, mybrd);
+	for (i = 0; i < NR_WATCHED; i++)
+		watchers[i].registered = !register_kretprobe(&watchers[i].probe);
+}
+
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 {
 	struct watcher *watcher = &watchers[which];
 
+	if (!mybrd)
+		register_watchers(test);
 	if (!watcher->registered)
 		kunit_skip(test, "this kernel has no %s()",
 			   watcher->probe.kp.symbol_name);
@@ -280,31 +306,6 @@ unsigned int unwatch(enum watched which)
 	disable_kretprobe(&watcher->probe);
 	watcher->task = NULL;
 	return watcher->calls;
-}
-
-/* The default target knows which module it comes from. */
-static struct module *find_mybrd(void)
-{
-	struct mybrd_target *target = mybrd_find_target("mybrd");
-	struct module *owner;
-
-	if (!target)
-		return NULL;
-	owner = target->disk->fops->owner;
-	mybrd_put_target(target);
-	return owner;
-}
-
-static int __init mybrd_kunit_init(void)
-{
-	int i;
-
-	mybrd = find_mybrd();
-	if (!mybrd)
-		return -ENODEV;
-	for (i = 0; i < NR_WATCHED; i++)
-		watchers[i].registered = !register_kretprobe(&watchers[i].probe);
-	return 0;
 }
 
 static void __exit mybrd_kunit_exit(void)
@@ -337,16 +338,16 @@ unsigned int unwatch(enum watched which)
 	return 0;
 }
 
-static int __init mybrd_kunit_init(void)
-{
-	return 0;
-}
-
 static void __exit mybrd_kunit_exit(void)
 {
 }
 
 #endif
+
+static int __init mybrd_kunit_init(void)
+{
+	return 0;
+}
 
 module_init(mybrd_kunit_init);
 module_exit(mybrd_kunit_exit);

@@ -931,15 +931,14 @@ static void fill_long(struct kunit *test, const struct long_case *param, u8 *mod
 static void long_io(struct kunit *test)
 {
 	const struct long_case *param = test->param_value;
-	struct page *buf = alloc_pages(GFP_KERNEL | __GFP_NOFAIL, LONG_ORDER);
+	u8 *data = (u8 *)__get_free_pages(GFP_KERNEL, LONG_ORDER), *model = vmalloc(LONG_BYTES);
 	size_t done, pos = param->sector << SECTOR_SHIFT;
-	u8 *data = page_address(buf), *model = vmalloc(LONG_BYTES);
 	struct bio_vec *bv = vmalloc(2 * LONG_PAGES * sizeof(*bv));
 	blk_opf_t op = REQ_OP_READ;
 	struct bio bio;
 	unsigned int i;
 
-	KUNIT_ASSERT_TRUE(test, model && bv);
+	KUNIT_ASSERT_TRUE(test, data && model && bv);
 	stamp(model, LONG_BYTES, 1);
 	fill_long(test, param, model);
 	memset(data, GUARD, LONG_BYTES);
@@ -949,7 +948,7 @@ static void long_io(struct kunit *test)
 		bio.bi_iter.bi_sector = param->sector;
 		bio.bi_iter.bi_size = LONG_DATA;
 		for (done = 0; done < LONG_DATA; done += bv[bio.bi_vcnt++].bv_len)
-			bvec_set_page(&bv[bio.bi_vcnt], buf + done / PAGE_SIZE,
+			bvec_set_page(&bv[bio.bi_vcnt], virt_to_page(data + done),
 				      min_t(size_t, param->segment, LONG_DATA - done),
 				      offset_in_page(done));
 		if (op_is_write(op)) {
@@ -979,7 +978,7 @@ static void long_io(struct kunit *test)
 			(long)io.store->nr_pages + atomic_long_read(&io.store->waiting));
 	vfree(bv);
 	vfree(model);
-	__free_pages(buf, LONG_ORDER);
+	free_pages((unsigned long)data, LONG_ORDER);
 }
 
 /* One target for each suite; every test finds it empty. */

@@ -383,7 +383,8 @@ static void write_read_and_discard_at_once(struct kunit *test)
 		thread->target = target;
 		thread->nr_pages = param->nr_pages;
 		thread->op = i < ARRAY_SIZE(ops) ? ops[i] : REQ_OP_READ;
-		thread->buf = alloc_pages(GFP_KERNEL | __GFP_NOFAIL, STRESS_ORDER);
+		thread->buf = alloc_pages(GFP_KERNEL, STRESS_ORDER);
+		KUNIT_ASSERT_NOT_NULL(test, thread->buf);
 		thread->task = kthread_run(i < ARRAY_SIZE(ops) ? stress_io : stress_look, thread,
 					   "mybrd-stress%d", i);
 		KUNIT_EXPECT_FALSE(test, IS_ERR(thread->task));

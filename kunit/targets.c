@@ -528,19 +528,19 @@ static struct mybrd_target *add_full_target(struct kunit *test)
 /* Read all of the disk by a bio: @kept bytes of RESIZE_BYTE, and zeros from there on. */
 static void expect_bytes(struct kunit *test, struct mybrd_target *target, size_t kept)
 {
-	struct page *buf = alloc_pages(GFP_KERNEL | __GFP_NOFAIL, RESIZE_ORDER);
-	u8 *data = page_address(buf);
+	u8 *data = (u8 *)__get_free_pages(GFP_KERNEL, RESIZE_ORDER);
 	struct bio_vec bv;
 	struct bio bio;
 
+	KUNIT_ASSERT_NOT_NULL(test, data);
 	memset(data, 0xee, RESIZE_SIZE);
 	bio_init(&bio, target->disk->part0, &bv, 1, REQ_OP_READ);
-	__bio_add_page(&bio, buf, RESIZE_SIZE, 0);
+	__bio_add_page(&bio, virt_to_page(data), RESIZE_SIZE, 0);
 	KUNIT_EXPECT_EQ(test, submit_bio_wait(&bio), 0);
 	bio_uninit(&bio);
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data, RESIZE_BYTE, kept), NULL);
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data + kept, 0, RESIZE_SIZE - kept), NULL);
-	__free_pages(buf, RESIZE_ORDER);
+	free_pages((unsigned long)data, RESIZE_ORDER);
 }
 
 /* To grow shows at once, open or not, and changes nothing else. */
