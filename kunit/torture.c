@@ -323,6 +323,29 @@ static void looker_turn(struct actor *actor)
 	rcu_read_unlock();
 }
 
+/*
+ * Counters are read without a lock, as by a user who looks at them.  They only grow,
+ * and what is freed was inserted before.
+ */
+static void auditor_turn(struct actor *actor)
+{
+	struct mybrd_store *store = &disk_target->store;
+	unsigned long frees = 0, inserts = 0, peak = 0;
+	unsigned int i;
+
+	for (i = 0; i < 1000; i++) {
+		unsigned long frees_before = frees, inserts_before = inserts, peak_before = peak;
+
+		frees = atomic_long_read(&store->frees);
+		inserts = READ_ONCE(store->inserts);
+		peak = READ_ONCE(store->peak_pages);
+		if (frees < frees_before || inserts < inserts_before || peak < peak_before ||
+		    inserts < frees || READ_ONCE(store->nr_pages) > FIRST_SHARED + pages)
+			violated(WRONG_COUNT, "%lu inserts, %lu frees, a peak of %lu pages",
+				 inserts, frees, peak);
+	}
+}
+
 /* The page carries its words before anybody can see it. */
 static int insert_words(struct mybrd_store *store, pgoff_t index, unsigned int number)
 {
@@ -591,6 +614,7 @@ static const struct role roles[] = {
 	{ "reader",	reader_turn,	1 },
 	{ "discarder",	discarder_turn,	1 },
 	{ "looker",	looker_turn,	1, -10 },
+	{ "auditor",	auditor_turn,	1 },
 	{ "inserter",	inserter_turn,	NR_INSERTERS },
 	{ "owner",	owner_turn,	NR_OWNERS },
 	{ "resizer",	resizer_turn,	1 },

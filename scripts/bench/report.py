@@ -84,6 +84,11 @@ def print_count(count):
     table("In all, instructions", [""] + list(count),
           [[label] + [number(first(device, row)) for device in count]
            for row, label in (FIO | WHOLE).items()])
+    trees = [device for device in count if "tree-memory" in count[device]]
+    table("Memory for the tree, 256 MiB of data", [""] + trees,
+          [["KiB"] + [number(first(device, "tree-memory")) for device in trees],
+           ["share of the data"] + [f"{first(device, 'tree-memory') / 2621.44:.2f}%"
+                                    for device in trees]])
 
 
 def print_first(first):

@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# A thousand targets are made, written, read, discarded, resized and removed, and
+# nothing that was allocated for them is lost: kmemleak, which looks for memory that
+# nobody points to, finds none. Data pages are not its business; they are counted.
+# in: check-all
+# vm: -a kmemleak=on
+
+set -u
+. "$(dirname "$0")/configfs.sh"
+
+leaks=/sys/kernel/debug/kmemleak
+ok "the kernel has kmemleak, and it is on" sh -c "echo clear >$leaks"
+
+load size=1M
+no_udev
+run_perl <<'END'
+my ($cycles, $wrong) = (1000, "");
+for my $i (1 .. $cycles) {
+	my ($dir, $disk, $data) = ("$cfs/leak", "/dev/mybrd-leak", chr($i % 255 + 1) x 300000);
+	mkdir $dir or die "mkdir: $!";
+	$wrong ||= put("$dir/size", "1M") || put("$dir/queue_mode", $i % 2 ? "bio" : "mq") || put("$dir/power", "1");
+	sysopen(my $h, $disk, O_RDWR) or die "open: $!";
+	$wrong ||= "write" if syswrite($h, $data) != length $data;
+	$wrong ||= "discard: $!" if !ioctl($h, 0x1277, pack("QQ", 65536, 65536));
+	sysseek($h, 0, 0);
+	$wrong ||= "read" if sysread($h, my $back, 65536) != 65536 || $back ne substr($data, 0, 65536);
+	close $h;
+	$wrong ||= put("$dir/size", "2M") || put("$dir/power", "0");
+	rmdir $dir or die "rmdir: $!";
+	die "cycle $i: $wrong" if $wrong;
+}
+is($wrong, "", "$cycles targets come, work and go");
+END
+unload
+for _ in 1 2 3; do
+	load size=1M nr_devices=3
+	unload
+done
+
+# What is seen once may be on its way from one list to another.
+sleep 6
+echo scan >$leaks
+sleep 6
+echo scan >$leaks
+is "$(grep -c mybrd $leaks)" 0 "no memory of it is lost"
+is "$(cat $leaks)" "" "no other memory either"
+done_testing
