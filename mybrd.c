@@ -180,11 +180,11 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
- * Of constant sizes the compiler zeroes, and copies further down, in line and by
- * words: faster than a call for what I/O is made of, and a word that two writers
- * or a reader meet at is one of those that were written, not a bit of each.
- * memset() and memcpy() themselves may go byte by byte.  KASAN sees neither way,
- * so it is told.
+ * Zeroing here, and copying in the next part, goes in steps of constant size, which
+ * the compiler does in line and by words: faster than a call for what I/O is made
+ * of, and a word that two writers or a reader meet at is one of those that were
+ * written, not a bit of each.  memset() and memcpy() themselves may go byte by
+ * byte.  KASAN sees neither way, so it is told.
  */
 static void mybrd_zero(char *to, unsigned int len)
 {
@@ -2032,7 +2032,7 @@ MODULE_PARM_DESC(queue_mode, "front end: bio or mq (default: bio)");
 static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
 
 /* The limit for all targets together can be changed while the module lives. */
-static const char *mybrd_mem_limit_arg = "50%";
+static char *mybrd_mem_limit_arg = "50%";
 static char mybrd_mem_limit[40];
 
 static int mybrd_apply_mem_limit(const char *text)
@@ -2054,13 +2054,12 @@ static int mybrd_apply_mem_limit(const char *text)
 	return 0;
 }
 
-/* Under the kernel's lock for parameters.  At load, init looks at it with the others. */
+/* Under the kernel's lock for parameters.  At load, init looks at it with the others: a copy. */
 static int mybrd_mem_limit_set(const char *text, const struct kernel_param *kp)
 {
 	if (THIS_MODULE->state == MODULE_STATE_LIVE)
 		return mybrd_apply_mem_limit(text);
-	mybrd_mem_limit_arg = text;
-	return 0;
+	return param_set_charp(text, kp);
 }
 
 static int mybrd_mem_limit_get(char *buf, const struct kernel_param *kp)
@@ -2071,8 +2070,9 @@ static int mybrd_mem_limit_get(char *buf, const struct kernel_param *kp)
 static const struct kernel_param_ops mybrd_mem_limit_ops = {
 	.set	= mybrd_mem_limit_set,
 	.get	= mybrd_mem_limit_get,
+	.free	= param_free_charp,
 };
-module_param_cb(mem_limit, &mybrd_mem_limit_ops, NULL, 0644);
+module_param_cb(mem_limit, &mybrd_mem_limit_ops, &mybrd_mem_limit_arg, 0644);
 MODULE_PARM_DESC(mem_limit, "most memory for the data of all RAM disks: bytes, a share of RAM in %, or 0 for no limit (default: 50%)");
 
 static int mybrd_parse_params(unsigned int *nr)

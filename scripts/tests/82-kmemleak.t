@@ -4,7 +4,7 @@
 # nothing that was allocated for them is lost: kmemleak, which looks for memory that
 # nobody points to, finds none. Data pages are not its business; they are counted.
 # in: check-all
-# vm: -a kmemleak=on
+# vm: -t 900 -m 512 -a kmemleak=on
 
 set -u
 . "$(dirname "$0")/configfs.sh"
@@ -15,18 +15,20 @@ ok "the kernel has kmemleak, and it is on" sh -c "echo clear >$leaks"
 load size=1M
 no_udev
 run_perl <<'END'
-my ($cycles, $wrong) = (1000, "");
+my ($cycles, $wrong, $part) = (1000, "", pack("QQ", 65536, 65536));
+my $back;
 for my $i (1 .. $cycles) {
 	my ($dir, $disk, $data) = ("$cfs/leak", "/dev/mybrd-leak", chr($i % 255 + 1) x 300000);
 	mkdir $dir or die "mkdir: $!";
 	$wrong ||= put("$dir/size", "1M") || put("$dir/queue_mode", $i % 2 ? "bio" : "mq") || put("$dir/power", "1");
 	sysopen(my $h, $disk, O_RDWR) or die "open: $!";
 	$wrong ||= "write" if syswrite($h, $data) != length $data;
-	$wrong ||= "discard: $!" if !ioctl($h, 0x1277, pack("QQ", 65536, 65536));
+	$wrong ||= "discard: $!" if !ioctl($h, 0x1277, $part);	# BLKDISCARD
 	sysseek($h, 0, 0);
-	$wrong ||= "read" if sysread($h, my $back, 65536) != 65536 || $back ne substr($data, 0, 65536);
+	$wrong ||= "read" if sysread($h, $back, 65536) != 65536 || $back ne substr($data, 0, 65536);
 	close $h;
-	$wrong ||= put("$dir/size", "2M") || put("$dir/power", "0");
+	$wrong ||= put("$dir/size", "2M");
+	$wrong = put("$dir/power", "0") || $wrong;
 	rmdir $dir or die "rmdir: $!";
 	die "cycle $i: $wrong" if $wrong;
 }
