@@ -31,6 +31,7 @@ WHOLE = {"first-1m": "first write, 1 MiB", "discard": "discard 256 MiB",
          "discard-total": "discard 256 MiB, in all", "unload": "unload, 256 MiB full"}
 MEASURING = ("nop", "floor")
 GROWTH = 1.10
+SLOWER = 0.97
 
 
 def read(paths):
@@ -116,6 +117,16 @@ def print_wall(wall):
           [""] + list(wall),
           [[label] + [cell(rows.get(row)) for rows in wall.values()]
            for row, label in (LOOPS | FIO | WHOLE).items()])
+
+
+def slower_than_brd(wall):
+    """rows in which mybrd does less than SLOWER of what brd does in a time"""
+    if "mybrd" not in wall or "brd" not in wall:
+        return []
+    speed = {row: statistics.median(wall["brd"][row]) / statistics.median(values)
+             for row, values in wall["mybrd"].items() if row in wall["brd"]}
+    return [f"{(LOOPS | FIO | WHOLE)[row]}: {times:.2f} of brd's speed"
+            for row, times in speed.items() if times < SLOWER]
 
 
 # A chart brings its own background, for viewers that know of no dark mode.
@@ -277,6 +288,11 @@ def report_all(kernel, seconds, base, paths):
         out.write("\n")
     print(f"\n{seconds} s; the figures are in {base}.json" +
           (f", the chart in {base}.svg" if "count" in figures else ""))
+    # Emulated, time says more about the emulator: there the instructions are what counts.
+    slower = [] if "count" in figures else slower_than_brd(figures["wall"])
+    if slower:
+        print("\nToo slow, below " + str(SLOWER) + ": " + "; ".join(slower))
+    return bool(slower)
 
 
 def guard(baseline, path):
@@ -309,7 +325,7 @@ def main():
     if what == "quick":
         print_count(read(args)["quick"])
     elif what == "all":
-        report_all(*args[:3], args[3:])
+        return report_all(*args[:3], args[3:])
     elif what == "locks":
         report_locks(*args[:3], args[3:])
     elif what == "scale":
