@@ -408,7 +408,7 @@ static void spare_pages(struct kunit *test)
 		page = mybrd_pop_spare(&spare, &nr);
 		wrong += nr < 1 || nr > most || nr > all - taken;
 		for (i = 0; i < nr && taken < all; i++) {
-			wrong += page_ref_count(page + i) != 1 || page_private(page + i);
+			wrong += page_ref_count(page + i) != 1;
 			pages[taken++] = page + i;
 			get_page(page + i);
 		}

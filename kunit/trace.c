@@ -274,28 +274,28 @@ static void events_of_a_target(struct kunit *test)
 
 /* A disk for bios, and one page that they read into or write from again and again. */
 static struct mybrd_target *disk;
-static struct page *data;
+static struct page *io_page;
 
-static void add_disk_and_data(struct kunit *test)
+static void make_disk(struct kunit *test)
 {
 	const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
 
-	data = alloc_page(GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, data);
-	memset(page_address(data), 0x5a, PAGE_SIZE);
+	io_page = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, io_page);
+	memset(page_address(io_page), 0x5a, PAGE_SIZE);
 	disk = mybrd_add_target("kunit-trace", &config);
 	if (IS_ERR(disk))
-		__free_page(data);
+		__free_page(io_page);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(disk));
 }
 
-static void remove_disk_and_data(void)
+static void drop_disk(void)
 {
 	LIST_HEAD(doomed);
 
 	list_add(&disk->doomed, &doomed);
 	mybrd_remove_targets(&doomed);
-	__free_page(data);
+	__free_page(io_page);
 }
 
 static int submit(enum req_op op, pgoff_t index, unsigned int nr)
@@ -305,7 +305,7 @@ static int submit(enum req_op op, pgoff_t index, unsigned int nr)
 
 	bio->bi_iter.bi_sector = (sector_t)index << PAGE_SECTORS_SHIFT;
 	while (nr--)
-		__bio_add_page(bio, data, PAGE_SIZE, 0);
+		__bio_add_page(bio, io_page, PAGE_SIZE, 0);
 	err = submit_bio_wait(bio);
 	bio_put(bio);
 	return err;
@@ -320,13 +320,13 @@ static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 	const pgoff_t leaf = RADIX_TREE_MAP_SIZE;
 	int err;
 
-	add_disk_and_data(test);
+	make_disk(test);
 	trace_start(test, &disk->store, "");
 	err = submit(REQ_OP_READ, leaf - 4, leaf + 7);
 	trace_stop();
 
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(page_address(data), 0, PAGE_SIZE), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(page_address(io_page), 0, PAGE_SIZE), NULL);
 	/* Of each run the first is met, and then the others are looked for. */
 	expect_seen(test, (const struct seen[]) {
 		{ SECTION_BEGIN, .index = leaf - 4 },
@@ -348,7 +348,7 @@ static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 		{ LOOKUP, .index = 2 * leaf, .nr = -3 },
 		{ SECTION_END },
 	}, 18);
-	remove_disk_and_data();
+	drop_disk();
 }
 
 /* Another write's page, and how far into a run of holes it goes; gone once it is there. */
@@ -383,7 +383,7 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 	for (i = 0; i < nr_pages - 1; i++) {
 		LIST_HEAD(spare);
 
-		add_disk_and_data(test);
+		make_disk(test);
 		one = 1;
 		nr_wrong = 0;
 		KUNIT_EXPECT_EQ(test, mybrd_alloc_spare(&disk->store, 1, &spare), 0);
@@ -404,7 +404,7 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "page %u", i);
 		KUNIT_EXPECT_EQ(test, disk->store.nr_pages, (unsigned long)nr_pages);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&disk->store.charged), (long)nr_pages);
-		remove_disk_and_data();
+		drop_disk();
 	}
 }
 
