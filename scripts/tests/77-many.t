@@ -14,10 +14,9 @@ my $many = 256;
 sub now { my $t = "\0" x 16; syscall(228, 1, $t); my ($s, $ns) = unpack "qq", $t; return $s * 1000 + $ns / 1e6 }
 sub add { my ($name) = @_; mkdir("$cfs/$name") or die "mkdir $name: $!"; my $e = put("$cfs/$name/power", "1"); die "$name: $e" if $e }
 sub take { my ($name) = @_; my $e = put("$cfs/$name/power", "0"); die "$name: $e" if $e; rmdir("$cfs/$name") or die "rmdir $name: $!" }
-sub sorted { my @sorted = sort { $a <=> $b } @_; return @sorted }
-sub median { my @sorted = sorted(@_); return $sorted[$#sorted / 2] }
+sub least { return (sort { $a <=> $b } @_)[0] }
 
-# Milliseconds to add and to remove one, the middle one of several: the machine is never quite alone.
+# Milliseconds to add and to remove one, the least of several: what else the host does only makes it longer.
 sub measure {
 	my ($times) = @_;
 	my (@add, @take);
@@ -29,7 +28,7 @@ sub measure {
 		take("one");
 		push @take, now() - $start;
 	}
-	return (median(@add), median(@take));
+	return (least(@add), least(@take));
 }
 
 measure(3);
@@ -41,13 +40,19 @@ my @nodes = grep { -b } glob "/dev/mybrd-n*-";
 is(scalar @nodes, $many, "$many targets have as many nodes");
 is(slurp("/sys/kernel/debug/mybrd/targets") =~ s/\n//gr =~ s/mybrd-n\d+-/!/gr =~ tr/!//, $many, "all are listed");
 
+# A busy minute of the host passes; a walk over all targets does not.
 my @among = measure(15);
-my @again = measure(15) if $among[0] > 1.7 * $alone[0] || $among[1] > 1.7 * $alone[1];
+for (1 .. 4) {
+	last if $among[0] < 1.5 * $alone[0] && $among[1] < 1.5 * $alone[1];
+	sleep 2;
+	my @again = measure(15);
+	@among = (least($among[0], $again[0]), least($among[1], $again[1]));
+}
 for (0, 1) {
 	my $what = (qw(adding removing))[$_];
-	my $time = @again && $again[$_] < $among[$_] ? $again[$_] : $among[$_];
-	printf "# %s one: %.2f ms alone, %.2f ms among %d\n", $what, $alone[$_], $time, $many;
-	is($time < 2 * $alone[$_] + 1 ? "no" : sprintf("%.2f ms", $time), "no", "$what one takes no longer among $many targets");
+	printf "# %s one: %.2f ms alone, %.2f ms among %d\n", $what, $alone[$_], $among[$_], $many;
+	is($among[$_] < 2 * $alone[$_] + 1 ? "no" : sprintf("%.2f ms", $among[$_]), "no",
+		"$what one takes no longer among $many targets");
 }
 
 # Each has its own data.
