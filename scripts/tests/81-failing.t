@@ -3,7 +3,7 @@
 # Allocations that fail, each in turn, in all that can be asked of a disk: the
 # first, the second, the third, until the work is done without that many. Each
 # failure is a clean errno and changes nothing, or is overcome; the next try
-# works. Making a disk takes so many that one in seven does, or one in
+# works. So does the block layer's own failing of bios. Making a disk takes so many that one in seven does, or one in
 # MYBRD_FAIL_STEP. Needs fault injection, so it runs on the debug kernel.
 # kernels: kunit-6.12
 
@@ -78,6 +78,45 @@ sub each_allocation {
 }
 my $nothing = sub { 1 };
 
+# The block layer fails bios on their way down: always, then three times in ten. That is
+# EIO and changes nothing, and the next try works.
+sub injection { put("/sys/kernel/debug/fail_make_request/$_[0]", $_[1]) and die "fail_make_request: $!" }
+sub refused_above {
+	my ($what) = @_;
+	my $counters = sub { join " ", map { slurp("/sys/block/mybrd-f/mybrd/$_") } qw(pages inserts frees) };
+	my ($wrong, $failed) = ("", 0);
+	injection($_->[0], $_->[1]) for ["verbose", 0], ["times", -1], ["probability", 0];
+	put("/sys/block/mybrd-f/make-it-fail", 1);
+	my %work = (write => sub { direct(1, $len) }, read => sub { direct(0, $len) }, discard => sub { discard($len) });
+	for my $op (sort keys %work) {
+		data(0x11);
+		direct(1, $len) and $wrong .= " prepare";
+		my $before = $counters->();
+		data(0x5a);
+		injection("probability", 100);
+		my $error = $work{$op}->();
+		injection("probability", 0);
+		$wrong .= " $op:$error" if $error ne "EIO";
+		$wrong .= " $op:counters" if $counters->() ne $before;
+		$wrong .= " $op:content" if content($len) ne 0x11;
+		$error = $work{$op}->() and $wrong .= " $op again:$error";
+	}
+	my $old = content(4096);
+	for my $new (1 .. 100) {
+		data($new);
+		injection("probability", 30);
+		my $error = direct(1, 4096);
+		injection("probability", 0);
+		$failed += !!$error;
+		$wrong .= " write $new:$error" if $error && $error ne "EIO";
+		$old = $new if !$error;
+		$wrong .= " content $new" if content(4096) ne $old;
+	}
+	put("/sys/block/mybrd-f/make-it-fail", 0);
+	$wrong .= " $failed of 100" if $failed < 5 || $failed > 80;
+	print $wrong ? "not ok" : "ok", " - $what: EIO, nothing changes, and the next try works ($failed of 100 writes failed)$wrong\n";
+}
+
 $| = 1;
 each_allocation("mkdir", "ENOMEM", sub { rmdir "$cfs/f" },
 	sub { mkdir("$cfs/f") ? 0 : error_name() }, sub { -d "$cfs/f" }, sub { !-e "$cfs/f" });
@@ -114,6 +153,7 @@ for my $mode ("bio", "mq") {
 			return defined sysread($h, my $text, 4096) ? 0 : error_name();
 		}, $nothing, $nothing);
 	}
+	refused_above("$mode: what fails above the driver");
 	each_allocation("$mode: power=0", "ENOMEM", sub { set("power", 1) }, sub { set("power", 0) },
 		\&is_down, \&is_up);
 }
