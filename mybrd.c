@@ -2054,10 +2054,15 @@ static int mybrd_apply_mem_limit(const char *text)
 	return 0;
 }
 
-/* Under the kernel's lock for parameters.  At load, init looks at it with the others: a copy. */
+/*
+ * Under the kernel's lock for parameters, as mybrd_parse_params().  What was given at
+ * load is a copy, at which init looks with the others; its file is there before that.
+ */
+static bool mybrd_params_parsed;
+
 static int mybrd_mem_limit_set(const char *text, const struct kernel_param *kp)
 {
-	if (THIS_MODULE->state == MODULE_STATE_LIVE)
+	if (mybrd_params_parsed)
 		return mybrd_apply_mem_limit(text);
 	return param_set_charp(text, kp);
 }
@@ -2077,11 +2082,17 @@ MODULE_PARM_DESC(mem_limit, "most memory for the data of all RAM disks: bytes, a
 
 static int mybrd_parse_params(unsigned int *nr)
 {
-	return mybrd_parse_blocksize(blocksize, &mybrd_defaults) ?:
-	       mybrd_parse_size(size, &mybrd_defaults) ?:
-	       mybrd_parse_queue_mode(queue_mode, &mybrd_defaults) ?:
-	       mybrd_parse_uint("nr_devices", nr_devices, MYBRD_MAX_DEVICES, nr) ?:
-	       mybrd_apply_mem_limit(mybrd_mem_limit_arg);
+	int err;
+
+	kernel_param_lock(THIS_MODULE);
+	err = mybrd_parse_blocksize(blocksize, &mybrd_defaults) ?:
+	      mybrd_parse_size(size, &mybrd_defaults) ?:
+	      mybrd_parse_queue_mode(queue_mode, &mybrd_defaults) ?:
+	      mybrd_parse_uint("nr_devices", nr_devices, MYBRD_MAX_DEVICES, nr) ?:
+	      mybrd_apply_mem_limit(mybrd_mem_limit_arg);
+	mybrd_params_parsed = true;
+	kernel_param_unlock(THIS_MODULE);
+	return err;
 }
 
 /*
