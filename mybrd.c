@@ -1461,7 +1461,7 @@ static void mybrd_free_target(struct mybrd_target *target)
 
 static unsigned long mybrd_limit_pages(u64 bytes)
 {
-	return bytes ? min_t(u64, DIV_ROUND_UP_ULL(bytes, PAGE_SIZE), ULONG_MAX) : ULONG_MAX;
+	return bytes ? min_t(u64, ((bytes - 1) >> PAGE_SHIFT) + 1, ULONG_MAX) : ULONG_MAX;
 }
 
 static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
