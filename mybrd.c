@@ -1178,43 +1178,43 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 	return err;
 }
 
-/* Zero what exists of [pos, end) in place; holes stay holes. */
+/* Zero what exists of [pos, end) in place, leaf by leaf; holes stay holes. */
 static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
-	struct radix_tree_iter iter;
-	unsigned int nr;
 	void __rcu **slot;
 
 	do {
-		nr = 0;
+		struct radix_tree_iter iter;
+		unsigned long nr;
+		u64 start = end;
+
 		mybrd_section_begin(store, pos >> PAGE_SHIFT);
-		radix_tree_for_each_slot(slot, &store->pages, &iter, pos >> PAGE_SHIFT) {
+		radix_tree_iter_init(&iter, pos >> PAGE_SHIFT);
+		slot = radix_tree_next_chunk(&store->pages, &iter, 0);
+		nr = slot ? radix_tree_chunk_size(&iter) : 0;
+		if (slot)
+			start = (u64)iter.index << PAGE_SHIFT;
+		for (; nr && start < end; nr--, slot++, start += PAGE_SIZE) {
 			struct page *page = radix_tree_deref_slot(slot);
-			u64 start = (u64)iter.index << PAGE_SHIFT;
-			unsigned int from, to;
+			unsigned int from = start < pos ? pos - start : 0;
+			unsigned int to = min_t(u64, end - start, PAGE_SIZE);
 			char *ours;
 
-			if (start >= end || nr == MYBRD_BATCH)
+			/* The tree is changing its shape: look anew. */
+			if (radix_tree_deref_retry(page))
 				break;
 			if (!page)
 				continue;
-			if (radix_tree_deref_retry(page)) {
-				slot = radix_tree_iter_retry(&iter);
-				continue;
-			}
-			from = start < pos ? pos - start : 0;
-			to = min_t(u64, end - start, PAGE_SIZE);
 			ours = kmap_local_page(page);
 			mybrd_zero(ours + from, to - from);
 			kunmap_local(ours);
-			pos = start + to;
-			nr++;
 		}
 		mybrd_section_end(store);
 
+		pos = max(pos, start);
 		if (!nowait)
 			cond_resched();
-	} while (nr == MYBRD_BATCH && pos < end);
+	} while (slot && pos < end);
 }
 
 /* Make [pos, end) read as zeros and give its whole pages back. */
