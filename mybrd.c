@@ -1520,7 +1520,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 	if (err)
 		goto err_put;
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-	target->store.dev = disk_devt(disk);
+	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
 	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
 					      &mybrd_target_fops);
 	trace_mybrd_target_add(target->disk_name);

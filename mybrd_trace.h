@@ -24,7 +24,7 @@ TRACE_EVENT(mybrd_lookup,
 		__field(bool,		hit)
 	),
 	TP_fast_assign(
-		__entry->dev	= store->dev;
+		__entry->dev	= READ_ONCE(store->dev);
 		__entry->index	= index;
 		__entry->nr	= nr;
 		__entry->hit	= hit;
@@ -43,7 +43,7 @@ TRACE_EVENT(mybrd_insert,
 		__field(bool,		hit)
 	),
 	TP_fast_assign(
-		__entry->dev	= store->dev;
+		__entry->dev	= READ_ONCE(store->dev);
 		__entry->index	= index;
 		__entry->hit	= hit;
 	),
@@ -60,7 +60,7 @@ DECLARE_EVENT_CLASS(mybrd_batch,
 		__field(unsigned int,	nr)
 	),
 	TP_fast_assign(
-		__entry->dev	= store->dev;
+		__entry->dev	= READ_ONCE(store->dev);
 		__entry->batch	= batch;
 		__entry->nr	= nr;
 	),
@@ -87,7 +87,7 @@ TRACE_EVENT(mybrd_section_begin,
 		__field(pgoff_t,	index)
 	),
 	TP_fast_assign(
-		__entry->dev	= store->dev;
+		__entry->dev	= READ_ONCE(store->dev);
 		__entry->index	= index;
 	),
 	TP_printk("dev=%d:%d index=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
@@ -101,7 +101,7 @@ TRACE_EVENT(mybrd_section_end,
 		__field(dev_t,		dev)
 	),
 	TP_fast_assign(
-		__entry->dev	= store->dev;
+		__entry->dev	= READ_ONCE(store->dev);
 	),
 	TP_printk("dev=%d:%d", MAJOR(__entry->dev), MINOR(__entry->dev))
 );
