@@ -25,6 +25,7 @@
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -61,6 +62,26 @@
 #define MYBRD_MQ_FLAGS		(BLK_MQ_F_BLOCKING | BLK_MQ_F_SHOULD_MERGE)
 #else
 #define MYBRD_MQ_FLAGS		BLK_MQ_F_BLOCKING
+#endif
+
+/* Who freezes a queue can't have I/O done: an allocation must not ask for it.  6.14 sees to that. */
+#if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
+static unsigned int mybrd_freeze_queue(struct request_queue *q)
+{
+	unsigned int noio = memalloc_noio_save();
+
+	blk_mq_freeze_queue(q);
+	return noio;
+}
+
+static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int noio)
+{
+	blk_mq_unfreeze_queue(q);
+	memalloc_noio_restore(noio);
+}
+#else
+#define mybrd_freeze_queue	blk_mq_freeze_queue
+#define mybrd_unfreeze_queue	blk_mq_unfreeze_queue
 #endif
 
 /* 6.17 asks apart whether zeroing gives memory back. */
@@ -1714,7 +1735,11 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 
 	lockdep_assert_held(&target->power_lock);
 	if (size >= old) {
+		/* A discard under way may still take the page in which the disk ended as a whole. */
+		unsigned int noio = mybrd_freeze_queue(target->disk->queue);
+
 		set_capacity_and_notify(target->disk, size >> SECTOR_SHIFT);
+		mybrd_unfreeze_queue(target->disk->queue, noio);
 		return 0;
 	}
 

@@ -142,6 +142,11 @@ int reader_leave(struct reader *reader)
 	return kthread_stop(reader->task);
 }
 
+bool nothing_to_see(void *arg)
+{
+	return true;
+}
+
 static int relay_thread(void *data)
 {
 	struct relay *relay = data;

@@ -71,6 +71,9 @@ struct reader {
 void reader_enter(struct kunit *test, struct reader *reader, bool (*look)(void *arg), void *arg);
 int reader_leave(struct reader *reader);
 
+/* For a reader that is only there. */
+bool nothing_to_see(void *arg);
+
 /*
  * A relay: two readers that relieve each other, each in its section until the
  * other is in one as well, so that at no moment there is none. Each calls

@@ -55,11 +55,6 @@ static void discard_under_a_reader(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 }
 
-static bool nothing_to_see(void *arg)
-{
-	return true;
-}
-
 /* All pages of a batch are given back to the system, and none before the grace period. */
 static void free_after_a_grace_period(struct kunit *test)
 {

@@ -565,6 +565,79 @@ static void growing(struct kunit *test)
 	remove(target);
 }
 
+/* What somebody else does to a disk meanwhile. */
+struct change {
+	struct mybrd_target *target;
+	struct completion done;
+	int err;
+};
+
+static int discard_end_thread(void *arg)
+{
+	struct change *change = arg;
+	struct bio bio;
+
+	bio_init(&bio, change->target->disk->part0, NULL, 0, REQ_OP_DISCARD);
+	bio.bi_iter.bi_sector = round_down(get_capacity(change->target->disk), PAGE_SECTORS);
+	bio.bi_iter.bi_size = (get_capacity(change->target->disk) - bio.bi_iter.bi_sector) <<
+			      SECTOR_SHIFT;
+	change->err = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	kthread_complete_and_exit(&change->done, 0);
+}
+
+static int grow_thread(void *arg)
+{
+	struct change *change = arg;
+
+	change->err = resize(change->target, 2 * RESIZE_SIZE);
+	kthread_complete_and_exit(&change->done, 0);
+}
+
+static void start_change(struct kunit *test, struct change *change, int (*thread)(void *arg),
+			 struct mybrd_target *target)
+{
+	change->target = target;
+	init_completion(&change->done);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(thread, change, "mybrd-change")));
+	msleep(WATCHED_MS);
+}
+
+/*
+ * A discard up to the end of a disk that ends inside a page takes all of that page. A
+ * disk does not grow as long as one is under way: what is written beyond the old end
+ * would go with it.
+ */
+static void growing_beside_a_discard(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	const long usual = mybrd_waiting_max;
+	struct change discard, growth;
+	struct reader reader = {};
+	bool early;
+
+	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE - SECTOR_SIZE), 0);
+	rcu_barrier();
+	/* With one page that waits for a reader, the discard has to wait as well. */
+	reader_enter(test, &reader, nothing_to_see, NULL);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&target->store, 0, 0, false), 0);
+	mybrd_waiting_max = 0;
+	start_change(test, &discard, discard_end_thread, target);
+	start_change(test, &growth, grow_thread, target);
+	early = completion_done(&growth.done);
+	KUNIT_EXPECT_FALSE(test, completion_done(&discard.done));
+	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	wait_for_completion(&discard.done);
+	wait_for_completion(&growth.done);
+	mybrd_waiting_max = usual;
+
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_EQ(test, discard.err, 0);
+	KUNIT_EXPECT_EQ(test, growth.err, 0);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES - 2UL);
+	remove(target);
+}
+
 static const struct shrink_case {
 	size_t size;
 } shrink_cases[] = {
@@ -660,6 +733,7 @@ static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE_PARAM(removal_of_many_together, together_gen_params),
 	KUNIT_CASE(removal_of_none),
 	KUNIT_CASE(growing),
+	KUNIT_CASE(growing_beside_a_discard),
 	KUNIT_CASE_PARAM(shrinking_and_growing, shrink_gen_params),
 	KUNIT_CASE(shrinking_of_an_open_disk),
 	{}
