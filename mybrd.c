@@ -1046,6 +1046,12 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 		for (; at < end; at++, page++)
 			if (rcu_access_pointer(*at) != page)
 				break;
+		/*
+		 * What a page holds must be read after the slot that leads to it.  The
+		 * address of a run's first page depends on its slot; those of the others
+		 * were computed, and the slots only compared.
+		 */
+		smp_rmb();
 	}
 	*slot = at;
 	return page;
