@@ -679,8 +679,8 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 		chain = (unsigned long)page;
 		*first = index + 1;
 		++*nr;
-		/* The iterator wraps where a page at the highest index takes its node along. */
-		if (index == last)
+		/* The iterator wraps where the last page of the highest leaf takes its node along. */
+		if (index == last || iter.index < index)
 			break;
 	}
 	WRITE_ONCE(store->nr_pages, store->nr_pages - *nr);

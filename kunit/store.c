@@ -247,6 +247,27 @@ static void discard_of_a_sparse_range(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
 }
 
+/*
+ * The highest leaf of all goes with its last page. There indices end, and the discard
+ * does not begin anew at 0.
+ */
+static void discard_that_empties_the_highest_leaf(struct kunit *test)
+{
+	static const pgoff_t kept[] = { 0, 3 * RADIX_TREE_MAP_SIZE };
+	struct mybrd_store *store = test->priv;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, kept[i]));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, ULONG_MAX - 15));
+	discard(test, ULONG_MAX - 63, ULONG_MAX - 1);
+
+	KUNIT_EXPECT_EQ(test, store->nr_pages, (unsigned long)ARRAY_SIZE(kept));
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		KUNIT_EXPECT_NOT_NULL(test, lookup(store, kept[i]));
+	KUNIT_EXPECT_NULL(test, lookup(store, ULONG_MAX - 15));
+}
+
 /* Emptying takes every batch, whatever the holes between the pages. */
 static void empty_more_than_a_batch(struct kunit *test)
 {
@@ -487,11 +508,6 @@ static void expect_counters(struct kunit *test, struct counters expected)
 	KUNIT_EXPECT_EQ(test, counted.charged, expected.charged);
 }
 
-static bool nothing_to_see(void *arg)
-{
-	return true;
-}
-
 /*
  * To populate a range turns its holes into zeros and touches neither the pages
  * that were there nor its neighbours; what is paid for afterwards is what the
@@ -720,6 +736,7 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(all_indices_in_one_tree),
 	KUNIT_CASE_PARAM(discard_of_a_range, range_gen_params),
 	KUNIT_CASE(discard_of_a_sparse_range),
+	KUNIT_CASE(discard_that_empties_the_highest_leaf),
 	KUNIT_CASE(empty_more_than_a_batch),
 	KUNIT_CASE(delete_under_a_reader),
 	KUNIT_CASE(insert_without_a_page),
