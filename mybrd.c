@@ -421,18 +421,19 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
  */
 static struct page *mybrd_alloc_pages(const struct mybrd_store *store, unsigned int *order)
 {
+	gfp_t gfp = MYBRD_GFP | __GFP_HIGHMEM;
 	unsigned int tries = 0;
 	struct page *page;
 
 	for (; *order; --*order) {
-		page = alloc_pages_node(store->node, MYBRD_GFP & ~__GFP_DIRECT_RECLAIM, *order);
+		page = alloc_pages_node(store->node, gfp & ~__GFP_DIRECT_RECLAIM, *order);
 		if (page) {
 			split_page(page, *order);
 			return page;
 		}
 	}
 	do {
-		page = alloc_pages_node(store->node, MYBRD_GFP | __GFP_HIGHMEM, 0);
+		page = alloc_pages_node(store->node, gfp, 0);
 	} while (!page && mybrd_try_again(&tries));
 	return page;
 }
