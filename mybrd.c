@@ -1130,10 +1130,9 @@ static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
  * that is NULL, a hole is -EAGAIN.
  */
 static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct bio *bio,
-					struct list_head *spare, bool write)
+					struct list_head *spare, bool write, bool nowait)
 {
 	struct mybrd_cursor cur = mybrd_cursor(bio);
-	bool nowait = bio->bi_opf & REQ_NOWAIT;
 	int err = 0;
 
 	while (cur.left && !err) {
@@ -1164,10 +1163,11 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 	return err;
 }
 
-static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned int bytes)
+static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
+		      bool nowait)
 {
 	for (; bytes; bio = bio->bi_next) {
-		mybrd_rw_bio(store, bio, NULL, false);
+		mybrd_rw_bio(store, bio, NULL, false, nowait);
 		bytes -= bio->bi_iter.bi_size;
 	}
 	return 0;
@@ -1177,18 +1177,18 @@ static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned
  * A write is all or nothing: it has its pages before it copies a byte.  One within
  * a leaf looks for holes where it copies, and needs to prepare only if there are any.
  */
-static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes)
+static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
+		       bool nowait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	pgoff_t first = pos >> PAGE_SHIFT, last = (pos + bytes - 1) >> PAGE_SHIFT;
-	bool nowait = bio->bi_opf & REQ_NOWAIT;
 	LIST_HEAD(spare);
 	int err;
 
 	if (!bytes)
 		return 0;
 	if (bytes == bio->bi_iter.bi_size && !((first ^ last) / RADIX_TREE_MAP_SIZE)) {
-		err = mybrd_rw_bio(store, bio, NULL, true);
+		err = mybrd_rw_bio(store, bio, NULL, true, nowait);
 		if (err != -EAGAIN || nowait)
 			return err;
 	} else if (nowait && mybrd_count_holes(store, first, last)) {
@@ -1197,7 +1197,7 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 
 	err = nowait ? 0 : mybrd_prepare_write(store, first, last, &spare);
 	for (; bytes && !err; bio = bio->bi_next) {
-		err = mybrd_rw_bio(store, bio, &spare, true);
+		err = mybrd_rw_bio(store, bio, &spare, true, nowait);
 		bytes -= bio->bi_iter.bi_size;
 	}
 	mybrd_free_spare(store, &spare);
@@ -1263,11 +1263,11 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 }
 
 /* One bio, or a request's chain of them, of @bytes in all. */
-static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes)
+static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
+		       bool nowait)
 {
 	u64 capacity = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	bool nowait = bio->bi_opf & REQ_NOWAIT;
 	u64 end = pos + bytes;
 
 	/* The block layer looks too, but not at what comes through a partition. */
@@ -1278,9 +1278,9 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return mybrd_read(&target->store, bio, bytes);
+		return mybrd_read(&target->store, bio, bytes, nowait);
 	case REQ_OP_WRITE:
-		return mybrd_write(&target->store, bio, bytes);
+		return mybrd_write(&target->store, bio, bytes, nowait);
 	case REQ_OP_WRITE_ZEROES:
 		if (bio->bi_opf & REQ_NOUNMAP) {
 			mybrd_zero_range(&target->store, pos, end, nowait);
@@ -1308,7 +1308,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 	int err = 0;
 
 	if (!stat || !mybrd_rw_page(disk->private_data, bio, get_capacity(disk), bytes))
-		err = mybrd_do_io(disk->private_data, bio, bytes);
+		err = mybrd_do_io(disk->private_data, bio, bytes, bio->bi_opf & REQ_NOWAIT);
 	if (err) {
 		if (err == -EAGAIN)
 			bio_set_flag(bio, BIO_QUIET);
@@ -1331,6 +1331,17 @@ static void mybrd_submit_bio(struct bio *bio)
 		mybrd_submit_other(bio, stat);
 }
 
+/* Bios are merged whether they may wait or not.  One that may makes all of them wait. */
+static bool mybrd_is_nowait(struct request *rq)
+{
+	struct bio *bio;
+
+	__rq_for_each_bio(bio, rq)
+		if (!(bio->bi_opf & REQ_NOWAIT))
+			return false;
+	return true;
+}
+
 static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct request *rq = bd->rq;
@@ -1339,7 +1350,9 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 
 	blk_mq_start_request(rq);
 	if (!mybrd_rw_page(target, rq->bio, get_capacity(target->disk), blk_rq_bytes(rq)))
-		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq));
+		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq), mybrd_is_nowait(rq));
+	if (err == -EAGAIN)
+		rq->rq_flags |= RQF_QUIET;
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 	return BLK_STS_OK;
 }

@@ -7,6 +7,7 @@
 #include <linux/highmem.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/mm.h>
+#include <linux/part_stat.h>
 #include <linux/perf_event.h>
 #include <linux/random.h>
 #include <linux/vmalloc.h>
@@ -745,11 +746,6 @@ static void write_beyond_the_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
 }
 
-static bool nothing_to_see(void *arg)
-{
-	return true;
-}
-
 static bool barrier_begun(void)
 {
 	return watch_begun(RCU_BARRIER);
@@ -861,6 +857,50 @@ static void copy_inside_the_section(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_GE(test, touched, 2U);
 	KUNIT_EXPECT_EQ(test, touched_outside, 0U);
+}
+
+static void complete_bio(struct bio *bio)
+{
+	complete(bio->bi_private);
+}
+
+/*
+ * The block layer merges bios whether they may wait or not. A bio that may wait does
+ * not fail because its neighbour may not.
+ */
+static void merge_with_a_nowait_bio(struct kunit *test)
+{
+	static const blk_opf_t flags[] = { REQ_NOWAIT, 0, REQ_NOWAIT };
+	unsigned long merges = part_stat_read(io.bdev, merges[STAT_WRITE]);
+	struct completion done[ARRAY_SIZE(flags)];
+	struct bio_vec bv[ARRAY_SIZE(flags)];
+	struct bio bios[ARRAY_SIZE(flags)];
+	struct blk_plug plug;
+	int i;
+
+	fill_disk(test, BIT(1) | BIT(2) | BIT(3));
+	memset(page_address(io.buf), 0x5a, PAGE_SIZE);
+	blk_start_plug(&plug);
+	for (i = 0; i < ARRAY_SIZE(bios); i++) {
+		bio_init(&bios[i], io.bdev, &bv[i], 1, REQ_OP_WRITE | flags[i]);
+		bios[i].bi_iter.bi_sector = (1 + i) * PAGE_SECTORS;
+		__bio_add_page(&bios[i], io.buf, PAGE_SIZE, 0);
+		init_completion(&done[i]);
+		bios[i].bi_private = &done[i];
+		bios[i].bi_end_io = complete_bio;
+		submit_bio(&bios[i]);
+	}
+	blk_finish_plug(&plug);
+
+	for (i = 0; i < ARRAY_SIZE(bios); i++) {
+		wait_for_completion(&done[i]);
+		KUNIT_EXPECT_EQ(test, bios[i].bi_status, BLK_STS_OK);
+		bio_uninit(&bios[i]);
+	}
+	KUNIT_EXPECT_EQ(test, part_stat_read(io.bdev, merges[STAT_WRITE]) - merges,
+			ARRAY_SIZE(bios) - 1);
+	memset(io.model + PAGE_SIZE, 0x5a, ARRAY_SIZE(bios) * PAGE_SIZE);
+	expect_model(test, 0, MODEL_PAGES - 1);
 }
 
 /* Long bios, over several leaves of the tree. */
@@ -1089,6 +1129,7 @@ static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_of_a_long_bio, op_gen_params),
 	KUNIT_CASE(nowait_into_a_hole),
+	KUNIT_CASE(merge_with_a_nowait_bio),
 	KUNIT_CASE(write_beyond_the_limit),
 	{}
 };
