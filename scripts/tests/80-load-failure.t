@@ -1,75 +1,83 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# A load that fails half-way leaves nothing: the allocations of an insmod with
-# three disks fail, one in every load, from the first that makes a disk to the
-# last. Needs fault injection, so it runs on the debug kernel.
+# A load that fails half-way leaves nothing: the allocations of an insmod with two
+# disks fail, one in every load, from the first to the last of the module's own. They
+# are many, so that only each sixth part of a disk has one that does, or each
+# MYBRD_FAIL_STEPth. Needs fault injection, so it runs on the debug kernel.
 # kernels: kunit-6.12
 
 set -u
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/configfs.sh"
 
 any_allocation_may_fail
-
-# load_failing N DISKS: load with the Nth allocation failing; says its errno, and
-# how many allocations were still to come before the one to fail, 0 if it came
-load_failing() {
-	perl -e '
-		my ($ko, $nth, $disks) = @ARGV;
-		sysopen(my $module, $ko, 0) or die "$ko: $!";
-		sysopen(my $fail, "/proc/thread-self/fail-nth", 2) or die "fail-nth: $!";
-		my $params = "nr_devices=$disks size=1M\0";
-		syswrite($fail, "$nth\0");
-		my $failed = syscall(313, fileno($module), $params, 0) == -1;	# finit_module
-		my $errno = $failed ? $! + 0 : 0;
-		sysseek($fail, 0, 0);
-		sysread($fail, my $left, 16);
-		syswrite($fail, "0\0");
-		printf("%d %d\n", $errno, $left);
-	' "$ko" "$1" "$2"
-}
-
-# allocations DISKS: how many a load makes
-allocations() {
-	local errno left
-	read -r errno left <<<"$(load_failing 1000000 "$1")"
-	[ "$errno" = 0 ] && rmmod mybrd
-	echo $((1000000 - left))
-}
-
 modprobe -q configfs || true
 udev_pause
-allocations 1 >/dev/null			# what the kernel does once only
-one=$(allocations 1)
-three=$(allocations 3)
-disk=$(((three - one) / 2))
-diag "a load makes $one allocations with one disk, $three with three"
-ok "a disk takes allocations that can fail" [ "$disk" -gt 20 ]
+run_perl "$ko" <<'E'
+open(my $ko, "<", $ARGV[0]) or die "$ARGV[0]: $!";
+my @traces = ("/sys/module/mybrd", "/dev/mybrd", "/dev/mybrd-1", "/sys/kernel/debug/mybrd", "/sys/kernel/config/mybrd");
 
-refusals=0
-loads=0
-odd=
-traces=
+# load NTH, PARAMS: with that allocation failing; its errno, and how many were still to come before it
+sub load {
+	my ($nth, $params) = ($_[0], "$_[1]\0");
+	sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
+	syswrite($fail, $nth);
+	my $error = syscall(313, fileno $ko, $params, 0) ? error_name() : 0;	# finit_module
+	sysread($fail, my $left, 16);
+	syswrite($fail, 0);
+	return ($error, $left + 0);
+}
+# Who has a disk open for a moment holds the module.
+sub unload {
+	my $name = "mybrd\0";
+	for (1 .. 50) {
+		return 0 if syscall(176, $name, 2048) == 0;	# delete_module
+		select undef, undef, undef, 0.05;
+	}
+	return error_name();
+}
+sub allocations {
+	my ($error, $left) = load(1_000_000, $_[0]);
+	my $busy = $error || unload();
+	return $busy ? ($busy, 1_000_000 - $left) : 1_000_000 - $left;
+}
+
+my $params = "size=1M nr_devices=2";
+allocations($params);	# what the kernel does once only
+my ($one, $two) = (allocations("size=1M"), allocations($params));
+my $disk = $two - $one;
+# A load that is refused for its parameters takes what the kernel needs before the module begins,
+# and a little after it. That is not the module's: the kernel warns where some of it fails.
+my ($error, $begin) = allocations("size=0");
+$begin = $one - $disk if $begin > $one - $disk;
+$begin -= 10;
+print "# a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own\n";
+is("$error " . ($begin > 0 && $disk > 20 ? "many" : "$begin, $disk"), "EINVAL many", "there are allocations that can fail");
+my $step = $ENV{MYBRD_FAIL_STEP} // int($disk / 6);
+my ($loads, $refused, $wrong, $left) = (0, 0, "", "");
 # The last few come and go with what the kernel has at hand: the end is where one is missed.
-for ((nth = one - disk; ; nth += disk / 6)); do
-	read -r errno left <<<"$(load_failing "$nth" 3)"
-	[ "$left" = 0 ] || { rmmod mybrd; break; }
-	((++loads))
-	if [ "$errno" = 0 ]; then
-		rmmod mybrd || { odd="$odd rmmod:$nth"; break; }
-	else
-		((++refusals))
-		[[ $errno =~ ^(12|22)$ ]] || odd="$odd errno$errno:$nth"
-		for path in /sys/module/mybrd /dev/mybrd* "$debugfs" /sys/kernel/config/mybrd; do
-			[ ! -e "$path" ] || traces="$traces $path:$nth"
-		done
-	fi
-done
-diag "$refusals of $loads loads were refused"
-in_range "$((one - disk + loads * (disk / 6)))" $((three - disk / 2)) $((three + disk / 2)) \
-	"each allocation in turn failed, up to the last"
-ok "the failures were refusals, most of them" [ "$refusals" -gt 8 ]
-is "$odd" "" "every refusal was ENOMEM (or the EINVAL that device_add() makes of it), and what got by unloads"
-is "$traces" "" "nothing is left of a load that was refused"
+for (my $nth = $begin + 1; ; $nth += $step) {
+	my ($error, $missed) = load($nth, $params);
+	if (!$error) {
+		my $busy = unload();
+		$wrong .= " rmmod $busy:$nth" if $busy;
+		last if $missed || $busy;
+	} else {
+		$refused++;
+		# device_add() makes an EINVAL of some
+		$wrong .= " $error:$nth" if $missed || $error !~ /^(ENOMEM|EINVAL)$/;
+		$left .= join "", map { " $_:$nth" } grep { -e } @traces;
+	}
+	$loads++;
+	last if $nth > 2 * $two;
+}
+print "# $loads allocations failed, $refused times the load did\n";
+my $end = $begin + $loads * $step;
+is($end > $two - $disk / 2 && $end < $two + $disk / 2 ? "all" : "$end of $two", "all",
+	"each allocation in turn failed, up to the last, in steps of $step");
+is($refused > $loads / 2 ? "most" : "$refused of $loads", "most", "most of them made the load fail");
+is($wrong, "", "every refusal was ENOMEM (or an EINVAL), and what got by unloads");
+is($left, "", "nothing is left of a load that was refused");
+E
 udev_resume
 
 load nr_devices=3 size=1M
