@@ -94,6 +94,22 @@ static __printf(2, 3) void violated(enum violation which, const char *fmt, ...)
 	va_end(args);
 }
 
+/* What must have been seen, or there was nothing in which to see a violation. */
+enum sighting {
+	WORD_READ,		/* written by somebody */
+	PAGE_FOUND,		/* by who looks into the tree, and stays with it */
+	TARGET_FOUND,		/* that comes and goes */
+	NR_SIGHTINGS
+};
+
+static const char * const sighting_names[] = {
+	[WORD_READ]	= "words read",
+	[PAGE_FOUND]	= "pages found",
+	[TARGET_FOUND]	= "targets found",
+};
+
+static atomic_long_t sightings[NR_SIGHTINGS];
+
 static unsigned int below(unsigned int limit)
 {
 	return get_random_u32() % limit;
@@ -164,7 +180,7 @@ static void fill(void *data, u64 pos, unsigned int bytes, unsigned int number, u
 static bool words_are_good(const void *data, u64 pos, unsigned int bytes)
 {
 	const u64 *word = data;
-	unsigned int i;
+	unsigned int i, written = 0;
 
 	for (i = 0; i < bytes / sizeof(*word); i++) {
 		u64 value = READ_ONCE(word[i]);
@@ -174,7 +190,9 @@ static bool words_are_good(const void *data, u64 pos, unsigned int bytes)
 				 pos + i * sizeof(*word));
 			return false;
 		}
+		written += !!value;
 	}
+	atomic_long_add(written, &sightings[WORD_READ]);
 	return true;
 }
 
@@ -313,6 +331,8 @@ static void looker_turn(struct actor *actor)
 	for (i = 0; i < ARRAY_SIZE(found); i++) {
 		indices[i] = FIRST_SHARED + below(pages);
 		found[i] = mybrd_lookup_page(&disk_target->store, indices[i]);
+		if (found[i])
+			atomic_long_inc(&sightings[PAGE_FOUND]);
 	}
 	do {
 		for (i = 0; i < ARRAY_SIZE(found); i++)
@@ -529,6 +549,7 @@ static bool check_target(struct mybrd_target *target, unsigned int slot)
 	u64 stamp = READ_ONCE(target->config.mem_limit);
 	struct gendisk *disk;
 
+	atomic_long_inc(&sightings[TARGET_FOUND]);
 	if (stamp >> 32 != make_stamp(slot, 0) >> 32) {
 		violated(GONE_TARGET, "slot %u has stamp %#llx", slot, stamp);
 		return false;
@@ -712,7 +733,7 @@ static void check_counters(struct mybrd_store *store)
 
 static int __init torture_init(void)
 {
-	unsigned int i, nr, idle;
+	unsigned int i, nr, idle, unseen = 0;
 	LIST_HEAD(doomed);
 	long all = 0;
 	int err = 0;
@@ -742,8 +763,12 @@ static int __init torture_init(void)
 			atomic_long_read(&violations[i]));
 		all += atomic_long_read(&violations[i]);
 	}
+	for (i = 0; i < NR_SIGHTINGS; i++) {
+		pr_info("%s: %ld\n", sighting_names[i], atomic_long_read(&sightings[i]));
+		unseen += !atomic_long_read(&sightings[i]);
+	}
 	pr_info("%u s, %u threads (%u idle), %ld violations\n", seconds, nr_actors, idle, all);
-	return err ?: all || idle ? -EIO : 0;
+	return err ?: all || idle || unseen ? -EIO : 0;
 }
 
 /* Everything ended before init did; this is what lets the module go. */
