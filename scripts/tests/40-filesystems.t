@@ -10,6 +10,7 @@ tree=/usr/share/doc
 [ "$(du -sm /usr/lib/udev | cut -f1)" -lt 1 ] || tree=/usr/lib/udev
 sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 md5sum | md5sum); }
 want=$(sums $tree)
+tree_pages=$(($(du -sk $tree | cut -f1) / 4))
 diag "$tree: $(du -sm $tree | cut -f1) MiB, $(find $tree -type f | wc -l) files"
 
 round_trip() {
@@ -30,7 +31,7 @@ round_trip() {
 	ok "$mode, $fs: fstrim" fstrim -v /mnt
 	less=$(pages mybrd)
 	diag "pages: $full, after rm and fstrim $less"
-	ok "$mode, $fs: fstrim gave pages back" [ "$less" -lt "$full" ]
+	in_range "$less" 0 $((full - tree_pages * 3 / 4)) "$mode, $fs: fstrim gave back what was removed"
 	umount /mnt
 	echo 3 >/proc/sys/vm/drop_caches
 	ok "$mode, $fs: mount again" mount -t "$fs" /dev/mybrd /mnt || return

@@ -24,7 +24,10 @@ healthy() {
 	remove new
 }
 ok "the module works" healthy
-dmesg -n 3	# thousands of lines are much for a serial console; a warning would be seen in "tainted"
+# Thousands of lines are much for a serial console, and for the log's buffer.
+dmesg -n 3
+dmesg --follow-new >/tmp/dmesg &
+follower=$!
 
 prelude=/tmp/strings.pl
 cat >$prelude <<'END'
@@ -216,5 +219,9 @@ udevadm control --exit 2>/dev/null
 ok "and it loads and works" healthy
 ok "and unloads" rmmod mybrd
 dmesg -n 7
-is "$(($(cat /proc/sys/kernel/tainted) & 640))" 0 "no warning, no oops"
+sleep 1
+kill $follower
+ok "the log was followed" [ "$(grep -c 'mybrd: .*must be' /tmp/dmesg)" -gt 1000 ]
+is "$(bugs </tmp/dmesg)" "" "the log shows no bug"
+is "$(($(cat /proc/sys/kernel/tainted) & 672))" 0 "no warning, no oops, no bad page"
 done_testing

@@ -154,6 +154,9 @@ said_since() {
 		grep -v -e 'out-of-tree module' -e 'module verification failed'
 }
 
+# bugs: those that the kernel's log shows, for a test that keeps it off the console (scripts/console-scan)
+bugs() { grep -A 40 -E 'BUG|WARNING:|Oops|KASAN|suspicious RCU|(recursive|circular|inconsistent).*lock|sleeping function|ODEBUG|blocked for'; }
+
 # pages NAME: data pages that a target holds
 pages() { awk -v n="$1" '$1 == n { print $4 }' "$debugfs/targets"; }
 
