@@ -19,6 +19,9 @@ check: ## Run every test: lint, KUnit, and the system tests
 check-all: ## Further: more kernels, KCSAN, coverage, other software on top (PART=...)
 	@PART=$(PART) scripts/check-all
 
+check-repeat: ## Run make check ten times: what differs from run to run?
+	@scripts/check-repeat
+
 check-mutants: ## Break the driver on purpose; the tests must notice
 	@scripts/mutants
 
@@ -86,6 +89,6 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo check check-all check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+.PHONY: modules demo check check-all check-repeat check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help

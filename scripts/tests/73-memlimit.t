@@ -34,6 +34,13 @@ for my $value (qw(0% 101% 50%% 5x% -1 50%x %), "1 %", "x" x 30) {
 is($wrong, "", "the module's mem_limit: bad values are EINVAL and one line, and change nothing");
 END
 
+# The highest limit is as good as none.
+target a size=16M mem_limit=18446744073709551615
+echo 18446744073709551615 >$param
+ok "mem_limit=18446744073709551615 does not limit" try /dev/mybrd-a 64k 1
+echo 50% >$param
+remove a
+
 limits() {
 	local mode=$1 i before after
 	target a size=64M mem_limit=1M queue_mode="$mode"

@@ -77,6 +77,21 @@ is "$(only /dev/mybrd-a y 0 32768) $(only /dev/mybrd-a '\0' 32768 229376) $(coun
 	"all of it: what was there before is unchanged"
 remove a
 
+# Who may not wait is told so, and the log is not: the kernel calls an error that is not quiet one of the disk.
+target a size=64M queue_mode=mq
+marker nowait: begin
+run_perl <<'END'
+sysopen(my $disk, "/dev/mybrd-a", O_RDWR | 040000) or die "open: $!";
+my $memory = "\0" x 8192;
+my $iov = pack("QQ", (unpack("Q", pack("p", $memory)) + 4095) & ~4095, 4096);
+is(syscall(328, fileno $disk, $iov, 1, 0, 0, 8) < 0 ? error_name() : "done", "EAGAIN",	# pwritev2, RWF_NOWAIT
+	"a nowait write into a hole is sent back");
+is(syscall(328, fileno $disk, $iov, 1, 0, 0, 0), 4096, "and done where it may wait");
+is(syscall(328, fileno $disk, $iov, 1, 0, 0, 8), 4096, "and where there is a page");
+END
+is "$(dmesg | sed '1,/nowait: begin/d' | grep mybrd-a)" "" "none of which is in the log"
+remove a
+
 # Counted in both modes alike
 for mode in $(modes); do
 	target a size=64M queue_mode="$mode"
