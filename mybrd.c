@@ -64,7 +64,7 @@
 #define MYBRD_MQ_FLAGS		BLK_MQ_F_BLOCKING
 #endif
 
-/* Who freezes a queue can't have I/O done: an allocation must not ask for it.  6.14 sees to that. */
+/* While a queue is frozen, an allocation must not ask for I/O.  6.14 sees to that itself. */
 #if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
 static unsigned int mybrd_freeze_queue(struct request_queue *q)
 {
@@ -680,7 +680,7 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 		chain = (unsigned long)page;
 		*first = index + 1;
 		++*nr;
-		/* The iterator wraps where the last page of the highest leaf takes its node along. */
+		/* The iterator wraps where the last page of the highest leaf takes it along. */
 		if (index == last || iter.index < index)
 			break;
 	}
@@ -1755,7 +1755,7 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 
 	lockdep_assert_held(&target->power_lock);
 	if (size >= old) {
-		/* A discard under way may still take the page in which the disk ended as a whole. */
+		/* A discard under way may take all of the page in which the disk ends. */
 		unsigned int noio = mybrd_freeze_queue(target->disk->queue);
 
 		set_capacity_and_notify(target->disk, size >> SECTOR_SHIFT);
