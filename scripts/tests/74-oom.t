@@ -43,11 +43,17 @@ hold c 100
 hold a 700
 target empty size=16M
 hold b 350
-kill_one first-
-is "$(lines first-)" "$(line a 700; line b 350; line c 100)" \
+# Two within ten seconds; where the host is busy, a few tries.
+for try in 1 2 3; do
+	begin=$SECONDS
+	kill_one "first$try-"
+	kill_one "second$try-"
+	[ $((SECONDS - begin)) -ge 9 ] || break
+	sleep 11
+done
+is "$(lines "first$try-")" "$(line a 700; line b 350; line c 100)" \
 	"one line a target, the largest first: its disk, its pages; nothing of empty ones"
-kill_one second-
-is "$(lines second-)" "" "a second time at once says nothing"
+is "$(lines "second$try-")" "" "a second time at once says nothing"
 
 # Ten targets: the top eight
 pages=(5 80 10 70 20 60 30)
@@ -75,6 +81,6 @@ is "$(sum /dev/mybrd-a)" "$sum" "what the disks hold is still there"
 ok "and they take more" fill /dev/mybrd-b y 8388608 1048576
 ok "all can be removed" remove_all
 
-is "$(dmesg | sed '1,/first-/d' | bugs)" "" "the log shows no bug"
+is "$(dmesg | sed '1,/first1-/d' | bugs)" "" "the log shows no bug"
 dmesg -n 7
 done_testing
