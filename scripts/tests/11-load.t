@@ -4,7 +4,7 @@
 # feet, and with readers of the debugfs files there all the time.
 
 set -u
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/configfs.sh"
 
 load size=64M
 ok "/dev/mybrd is a block device right after insmod" [ -b /dev/mybrd ]
@@ -31,20 +31,22 @@ ok "rmmod works once it is unmounted" rmmod mybrd
 
 # 50 times, 4 MiB of data each: a leak of the data is 200 MiB, of one disk's structures 180 KiB of slab
 udev_pause
-cycle() {
-	insmod "$ko" size=64M &&
-		dd if=/dev/zero of=/dev/mybrd bs=1M count=4 oflag=direct status=none &&
-		rmmod mybrd
+cat >/tmp/cycles.pl <<'END'
+my ($ko, $cycles) = @ARGV;
+open(my $module, "<", $ko) or die "$ko: $!";
+my ($params, $name, $data) = ("size=64M\0", "mybrd\0", "x" x (4 << 20));
+for (1 .. $cycles) {
+	syscall(313, fileno $module, $params, 0) == 0 or die "finit_module: $!";
+	sysopen(my $disk, "/dev/mybrd", O_WRONLY) or die "open: $!";
+	syswrite($disk, $data) == length $data or die "write: $!";
+	close $disk or die "close: $!";
+	syscall(176, $name, 2048) == 0 or die "delete_module: $!";
 }
-for _ in 1 2 3 4 5; do cycle || break; done		# what is allocated once
+END
+perl_file /tmp/cycles.pl "$ko" 5 >/dev/null		# what is allocated once
 before=$(settled_memory)
 slab=$(meminfo SUnreclaim)
-cycles=0
-for i in {1..50}; do
-	cycle || break
-	cycles=$i
-done
-is "$cycles" 50 "load, write and unload 50 times"
+is "$(perl_file /tmp/cycles.pl "$ko" 50)" "done" "load, write and unload 50 times"
 after=$(settled_memory)
 slab_after=$(meminfo SUnreclaim)
 diag "MemFree before $before KiB, after $after KiB; unreclaimable slab $slab KiB, $slab_after KiB"
