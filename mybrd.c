@@ -201,19 +201,18 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
- * Zeroing here, and copying in the next part, goes in steps of constant size, which
- * the compiler does in line and by words: faster than a call for what I/O is made
- * of, and a word that two writers or a reader meet at is one of those that were
- * written, not a bit of each.  memset() and memcpy() themselves may go byte by
- * byte.  KASAN sees neither way, so it is told.
+ * Zeroing here, and copying in the next part, goes by words: a word that two writers
+ * or a reader meet at is one of those that were written, not a bit of each.  memset()
+ * and memcpy() may go byte by byte, but a copy of constant size is done in line and
+ * by words, which is faster than a call, too (where KASAN is on it is a call all the
+ * same).  KASAN sees neither, so it is told.
  */
 static void mybrd_zero(char *to, unsigned int len)
 {
 	kasan_check_write(to, len);
-
-	for (; len >= SECTOR_SIZE; len -= SECTOR_SIZE, to += SECTOR_SIZE)
-		memset(to, 0, SECTOR_SIZE);
-	if (len)
+	if (IS_ALIGNED((unsigned long)to | len, sizeof(long)))
+		memset_l((unsigned long *)to, 0, len / sizeof(long));
+	else
 		memset(to, 0, len);
 }
 
