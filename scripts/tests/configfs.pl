@@ -10,7 +10,7 @@ our @attrs = qw(size blocksize discard mem_limit home_node queue_mode submit_que
 	hw_queue_depth power disk);
 
 # what open() and write() say: 0 or the error's name, such as EBUSY
-sub error_name { my $e = 0 + $!; local $! = $e; return (grep { $!{$_} } keys %!)[0] // "errno $e" }
+sub error_name { my $e = 0 + $!; local $! = $e; return (grep { $!{$_} } sort keys %!)[0] // "errno $e" }
 sub put {
 	my ($file, $value) = @_;
 	sysopen(my $h, $file, O_WRONLY) or return error_name();
