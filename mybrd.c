@@ -25,7 +25,6 @@
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
-#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -64,20 +63,17 @@
 #define MYBRD_MQ_FLAGS		BLK_MQ_F_BLOCKING
 #endif
 
-/* While a queue is frozen, an allocation must not ask for I/O.  6.14 sees to that itself. */
+/* From 6.14 on, allocations are kept from asking for I/O while a queue is frozen. */
 #if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
 static unsigned int mybrd_freeze_queue(struct request_queue *q)
 {
-	unsigned int noio = memalloc_noio_save();
-
 	blk_mq_freeze_queue(q);
-	return noio;
+	return 0;
 }
 
-static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int noio)
+static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int flags)
 {
 	blk_mq_unfreeze_queue(q);
-	memalloc_noio_restore(noio);
 }
 #else
 #define mybrd_freeze_queue	blk_mq_freeze_queue
@@ -1735,6 +1731,22 @@ static void mybrd_unclaim(struct mybrd_target *target)
 	mutex_unlock(&target->disk->open_mutex);
 }
 
+/*
+ * I/O sees the old end or the new one, from its beginning to its end: a discard takes
+ * all of the page in which the disk ends.  User space is told when I/O goes on again, as
+ * that takes memory.
+ */
+static void mybrd_set_size(struct mybrd_target *target, u64 size)
+{
+	struct request_queue *q = target->disk->queue;
+	char *resized[] = { "RESIZE=1", NULL };
+	unsigned int flags = mybrd_freeze_queue(q);
+
+	set_capacity(target->disk, size >> SECTOR_SHIFT);
+	mybrd_unfreeze_queue(q, flags);
+	kobject_uevent_env(&disk_to_dev(target->disk)->kobj, KOBJ_CHANGE, resized);
+}
+
 /**
  * mybrd_resize_target - change the capacity of a live target
  * @target: a live target, its power_lock held
@@ -1754,18 +1766,14 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 
 	lockdep_assert_held(&target->power_lock);
 	if (size >= old) {
-		/* A discard under way may take all of the page in which the disk ends. */
-		unsigned int noio = mybrd_freeze_queue(target->disk->queue);
-
-		set_capacity_and_notify(target->disk, size >> SECTOR_SHIFT);
-		mybrd_unfreeze_queue(target->disk->queue, noio);
+		mybrd_set_size(target, size);
 		return 0;
 	}
 
 	err = mybrd_claim(target);
 	if (err)
 		return err;
-	set_capacity_and_notify(target->disk, size >> SECTOR_SHIFT);
+	mybrd_set_size(target, size);
 	mybrd_discard(&target->store, size, round_up(old, PAGE_SIZE), false);
 	mybrd_unclaim(target);
 	return 0;
@@ -1779,6 +1787,12 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
  * hour of need (OOM), the module parameters and configfs.  All of it but the
  * last two only looks, under RCU alone or with a reference.
  */
+static u64 mybrd_size(struct mybrd_target *target)
+{
+	/* It may change meanwhile, and either will do. */
+	return (u64)data_race(get_capacity(target->disk)) << SECTOR_SHIFT;
+}
+
 static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
 {
@@ -1806,7 +1820,7 @@ static int mybrd_targets_show(struct seq_file *m, void *v)
 		return 0;
 	}
 	seq_printf(m, "%s %s %llu %lu\n", target->name, target->disk_name,
-		   (u64)get_capacity(target->disk) << SECTOR_SHIFT,
+		   mybrd_size(target),
 		   READ_ONCE(target->store.nr_pages));
 	return 0;
 }
@@ -1827,7 +1841,7 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 		return -ENODEV;
 	seq_printf(m, "name: %s\n", target->name);
 	seq_printf(m, "disk: %s\n", target->disk_name);
-	seq_printf(m, "size: %llu\n", (u64)get_capacity(target->disk) << SECTOR_SHIFT);
+	seq_printf(m, "size: %llu\n", mybrd_size(target));
 	seq_printf(m, "blocksize: %u\n", queue_logical_block_size(target->disk->queue));
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
 	seq_printf(m, "waiting: %ld\n", atomic_long_read(&target->store.waiting));
