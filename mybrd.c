@@ -1739,7 +1739,7 @@ static void mybrd_unclaim(struct mybrd_target *target)
 static void mybrd_set_size(struct mybrd_target *target, u64 size)
 {
 	struct request_queue *q = target->disk->queue;
-	char *resized[] = { "RESIZE=1", NULL };
+	char *resized[2] = { "RESIZE=1" };
 	unsigned int flags = mybrd_freeze_queue(q);
 
 	set_capacity(target->disk, size >> SECTOR_SHIFT);
