@@ -16,6 +16,9 @@ no_udev
 for mode in $(modes); do
 	target a size=400M queue_mode="$mode"
 	on_top "$mode, f2fs" /dev/mybrd-a mkfs.f2fs -q -f
+	# By default it discards by itself, when it finds the time.
+	umount /mnt
+	mount -o nodiscard /dev/mybrd-a /mnt
 	rm -rf /mnt/bin
 	shrinks "$mode, f2fs: fstrim" fstrim /mnt
 	umount /mnt
