@@ -1819,8 +1819,7 @@ static int mybrd_targets_show(struct seq_file *m, void *v)
 		seq_puts(m, "name disk size pages\n");
 		return 0;
 	}
-	seq_printf(m, "%s %s %llu %lu\n", target->name, target->disk_name,
-		   mybrd_size(target),
+	seq_printf(m, "%s %s %llu %lu\n", target->name, target->disk_name, mybrd_size(target),
 		   READ_ONCE(target->store.nr_pages));
 	return 0;
 }

@@ -3,8 +3,9 @@
 # Allocations that fail, each in turn, in all that can be asked of a disk: the
 # first, the second, the third, until the work is done without that many. Each
 # failure is a clean errno and changes nothing, or is overcome; the next try
-# works. So does the block layer's own failing of bios. Making a disk takes so many that one in seven does, or one in
-# MYBRD_FAIL_STEP. Needs fault injection, so it runs on the debug kernel.
+# works. It is the same with bios that the block layer fails. Making a disk takes so
+# many allocations that one in seven fails, or one in MYBRD_FAIL_STEP. Needs fault
+# injection, so it runs on the debug kernel.
 # kernels: kunit-6.12
 
 set -u
