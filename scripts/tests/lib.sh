@@ -154,8 +154,16 @@ said_since() {
 		grep -v -e 'out-of-tree module' -e 'module verification failed'
 }
 
-# bugs: those that the kernel's log shows, for a test that keeps it off the console (scripts/console-scan)
-bugs() { grep -A 40 -E 'BUG|WARNING:|Oops|KASAN|suspicious RCU|(recursive|circular|inconsistent).*lock|sleeping function|ODEBUG|blocked for'; }
+# bugs: those that the kernel's log shows, for a test that keeps it off the console (scripts/console-scan).
+# What somebody wrote to an attribute, and the module quotes, is none.
+bugs() {
+	grep -v "mybrd: [a-z_]*='.*': must be" |
+		grep -A 40 -E 'BUG|WARNING:|Oops|KASAN|suspicious RCU|(recursive|circular|inconsistent).*lock|sleeping function|ODEBUG|blocked for'
+}
+
+debug_kernel() { [ -e /sys/kernel/debug/failslab ]; }
+# times MANY FEW: how often what shows up sooner or later is done; few times on a debug kernel, which is slow
+times_() { if debug_kernel; then echo "$2"; else echo "$1"; fi; }
 
 # pages NAME: data pages that a target holds
 pages() { awk -v n="$1" '$1 == n { print $4 }' "$debugfs/targets"; }

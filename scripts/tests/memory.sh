@@ -10,7 +10,7 @@ dev=${MYBRD_DEV:-/dev/mybrd}
 
 # A debug kernel takes its time to look at each page, less than RCU_LAZY would take.
 patience=1000
-[ ! -e /sys/kernel/debug/failslab ] || patience=5000
+! debug_kernel || patience=5000
 
 # returned DESCRIPTION COMMAND...: fills the disk, lets COMMAND empty it, and
 # wants 95% of the memory back no later than a second after it returned
