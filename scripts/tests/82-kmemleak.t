@@ -24,14 +24,14 @@ my $part = pack "QQ", 65536, 65536;
 # cycle(NAME, N): what went wrong in the Nth life of a target
 sub cycle {
 	my ($name, $i) = @_;
-	my ($dir, $data, $wrong) = ("$cfs/$name", chr($i % 255 + 1) x 300000, "");
+	my ($dir, $data, $back, $wrong) = ("$cfs/$name", chr($i % 255 + 1) x 300000, "", "");
 	mkdir $dir or return "mkdir: $!";
 	$wrong ||= put("$dir/size", "1M") || put("$dir/queue_mode", $i % 2 ? "bio" : "mq") || put("$dir/power", "1");
 	sysopen(my $h, "/dev/mybrd-$name", O_RDWR) or return "$wrong open: $!";
 	$wrong ||= "write" if syswrite($h, $data) != length $data;
 	$wrong ||= "discard: $!" if !ioctl($h, 0x1277, $part);	# BLKDISCARD
 	sysseek($h, 0, 0);
-	$wrong ||= "read" if sysread($h, my $back, 65536) != 65536 || $back ne substr($data, 0, 65536);
+	$wrong ||= "read" if sysread($h, $back, 65536) != 65536 || $back ne substr($data, 0, 65536);
 	close $h;
 	$wrong ||= put("$dir/size", "2M");
 	$wrong = put("$dir/power", "0") || $wrong;
