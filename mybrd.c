@@ -1257,11 +1257,20 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
 }
 
+/*
+ * In sectors.  del_gendisk() sets it to 0 while bios are on their way, which then fail
+ * or do not.  All other changes wait for them (mybrd_set_size()).
+ */
+static sector_t mybrd_capacity(struct gendisk *disk)
+{
+	return data_race(get_capacity(disk));
+}
+
 /* One bio, or a request's chain of them, of @bytes in all. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
 		       bool nowait)
 {
-	u64 capacity = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
+	u64 capacity = (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 end = pos + bytes;
 
@@ -1302,7 +1311,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 	unsigned int bytes = bio->bi_iter.bi_size;
 	int err = 0;
 
-	if (!stat || !mybrd_rw_page(disk->private_data, bio, get_capacity(disk), bytes))
+	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk), bytes))
 		err = mybrd_do_io(disk->private_data, bio, bytes, bio->bi_opf & REQ_NOWAIT);
 	if (err) {
 		if (err == -EAGAIN)
@@ -1319,7 +1328,7 @@ static void mybrd_submit_bio(struct bio *bio)
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 	bool stat = blk_queue_io_stat(disk->queue);
 
-	if (!stat && mybrd_rw_page(disk->private_data, bio, get_capacity(disk),
+	if (!stat && mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk),
 				   bio->bi_iter.bi_size))
 		bio_endio(bio);
 	else
@@ -1344,7 +1353,7 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	int err = 0;
 
 	blk_mq_start_request(rq);
-	if (!mybrd_rw_page(target, rq->bio, get_capacity(target->disk), blk_rq_bytes(rq)))
+	if (!mybrd_rw_page(target, rq->bio, mybrd_capacity(target->disk), blk_rq_bytes(rq)))
 		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq), mybrd_is_nowait(rq));
 	if (err == -EAGAIN)
 		rq->rq_flags |= RQF_QUIET;
@@ -1790,7 +1799,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
 static u64 mybrd_size(struct mybrd_target *target)
 {
 	/* It may change meanwhile, and either will do. */
-	return (u64)data_race(get_capacity(target->disk)) << SECTOR_SHIFT;
+	return (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
 }
 
 static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
