@@ -1355,8 +1355,9 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	blk_mq_start_request(rq);
 	if (!mybrd_rw_page(target, rq->bio, mybrd_capacity(target->disk), blk_rq_bytes(rq)))
 		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq), mybrd_is_nowait(rq));
+	/* Who looks for requests that take too long reads the flags, and not this one. */
 	if (err == -EAGAIN)
-		rq->rq_flags |= RQF_QUIET;
+		data_race(rq->rq_flags |= RQF_QUIET);
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 	return BLK_STS_OK;
 }
@@ -1809,9 +1810,13 @@ static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
 	return seq_list_start_head_rcu(&mybrd_targets, *pos);
 }
 
+/* seq_list_next_rcu() reads what a removal writes as if nobody did. */
 static void *mybrd_targets_next(struct seq_file *m, void *v, loff_t *pos)
 {
-	return seq_list_next_rcu(v, &mybrd_targets, pos);
+	struct list_head *next = rcu_dereference(list_next_rcu((struct list_head *)v));
+
+	++*pos;
+	return next == &mybrd_targets ? NULL : next;
 }
 
 static void mybrd_targets_stop(struct seq_file *m, void *v)
@@ -1850,7 +1855,9 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 	seq_printf(m, "name: %s\n", target->name);
 	seq_printf(m, "disk: %s\n", target->disk_name);
 	seq_printf(m, "size: %llu\n", mybrd_size(target));
-	seq_printf(m, "blocksize: %u\n", queue_logical_block_size(target->disk->queue));
+	/* All limits are written anew where one is changed, this one with its own value. */
+	seq_printf(m, "blocksize: %u\n",
+		   data_race(queue_logical_block_size(target->disk->queue)));
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
 	seq_printf(m, "waiting: %ld\n", atomic_long_read(&target->store.waiting));
 	mybrd_put_target(target);

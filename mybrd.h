@@ -57,7 +57,8 @@
  * @charged: pages that count against @max_pages: those in the tree, those that
  *	wait, and those that a write in flight has set aside
  * @refusals: writes that got ENOSPC
- * @max_pages: limit for @charged, ULONG_MAX for none
+ * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and who
+ *	charges meanwhile goes by either
  * @node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
  */
