@@ -31,6 +31,8 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
 #include <linux/version.h>
 
 #include "mybrd.h"
@@ -99,6 +101,7 @@ enum sighting {
 	WORD_READ,		/* written by somebody */
 	PAGE_FOUND,		/* by who looks into the tree, and stays with it */
 	TARGET_FOUND,		/* that comes and goes */
+	SECTION_SEEN,		/* of the driver, from its beginning to its end */
 	NR_SIGHTINGS
 };
 
@@ -106,6 +109,7 @@ static const char * const sighting_names[] = {
 	[WORD_READ]	= "words read",
 	[PAGE_FOUND]	= "pages found",
 	[TARGET_FOUND]	= "targets found",
+	[SECTION_SEEN]	= "sections seen",
 };
 
 static atomic_long_t sightings[NR_SIGHTINGS];
@@ -205,6 +209,7 @@ struct actor {
 	unsigned int nr;		/* among those of the role */
 	unsigned long turns;
 	struct page *buf;
+	unsigned long section;		/* a cookie from the driver's section it is in, or 0 */
 	u32 own_rounds[OWN_SECTORS];	/* an owner's: what each sector holds, 0 for zeros */
 	struct mybrd_target *targets[2];	/* a churner's */
 };
@@ -647,6 +652,92 @@ static const struct role roles[] = {
 static struct actor *actors[MAX_ACTORS];
 static unsigned int nr_actors;
 
+/*
+ * The driver's own sections, by its trace events, which are both inside: here, too, no
+ * grace period ends that began in one.  What is not an actor's is not looked at, such as
+ * mq's when a worker does it.
+ */
+static struct actor *current_actor(void)
+{
+	/* Pairs with the release in start_actor(). */
+	unsigned int i, nr = smp_load_acquire(&nr_actors);
+
+	for (i = 0; i < nr; i++)
+		if (actors[i]->task == current)
+			return actors[i];
+	return NULL;
+}
+
+static void section_begin_seen(void *data, const struct mybrd_store *store, pgoff_t index)
+{
+	struct actor *actor = current_actor();
+
+	if (actor)
+		actor->section = get_state_synchronize_rcu();
+}
+
+static void section_end_seen(void *data, const struct mybrd_store *store)
+{
+	struct actor *actor = current_actor();
+
+	if (!actor || !actor->section)
+		return;
+	check_section(actor->section, actor->role->name);
+	atomic_long_inc(&sightings[SECTION_SEEN]);
+	actor->section = 0;
+}
+
+static struct probe {
+	const char *name;
+	void *probe;
+	struct tracepoint *tp;
+} probes[] = {
+	{ "mybrd_section_begin", section_begin_seen },
+	{ "mybrd_section_end", section_end_seen },
+};
+
+/* A module's tracepoints are not exported; this is how others come by them. */
+static int find_tracepoints(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct module *mod = ((struct tp_module *)data)->mod;
+	unsigned int i, j;
+
+	for (i = 0; action == MODULE_STATE_COMING && i < mod->num_tracepoints; i++) {
+		struct tracepoint *tp = tracepoint_ptr_deref(&mod->tracepoints_ptrs[i]);
+
+		for (j = 0; j < ARRAY_SIZE(probes); j++)
+			if (!strcmp(tp->name, probes[j].name))
+				probes[j].tp = tp;
+	}
+	return NOTIFY_OK;
+}
+
+static struct notifier_block finder = { .notifier_call = find_tracepoints };
+
+static int watch_sections(void)
+{
+	int err = register_tracepoint_module_notifier(&finder);
+	unsigned int i;
+
+	if (err)
+		return err;
+	unregister_tracepoint_module_notifier(&finder);
+	for (i = 0; !err && i < ARRAY_SIZE(probes); i++)
+		err = probes[i].tp ? tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL) :
+				     -ENOENT;
+	return err;
+}
+
+static void unwatch_sections(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		if (probes[i].tp)
+			tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
 static int actor_thread(void *data)
 {
 	struct actor *actor = data;
@@ -684,7 +775,9 @@ static int start_actor(const struct role *role, unsigned int nr)
 		kvfree(actor);
 		return err;
 	}
-	actors[nr_actors++] = actor;
+	actors[nr_actors] = actor;
+	/* Pairs with the acquire in current_actor(). */
+	smp_store_release(&nr_actors, nr_actors + 1);
 	return 0;
 }
 
@@ -748,11 +841,13 @@ static int __init torture_init(void)
 		return PTR_ERR(disk_target);
 	config.size = 0;
 
+	err = watch_sections();
 	for (i = 0; !err && i < ARRAY_SIZE(roles); i++)
 		for (nr = 0; !err && nr < roles[i].nr; nr++)
 			err = start_actor(&roles[i], nr);
 	if (!err && msleep_interruptible(seconds * MSEC_PER_SEC))
 		err = -EINTR;
+	unwatch_sections();
 	idle = stop_actors();
 	check_counters(&disk_target->store);
 	list_add(&disk_target->doomed, &doomed);
