@@ -696,6 +696,7 @@ static void kfree_rcu_keeps_memory_for_readers(struct kunit *test)
 }
 
 DEFINE_STATIC_SRCU(sleepers);
+DEFINE_STATIC_SRCU(others);
 
 struct sleeper {
 	struct thread reader;
@@ -745,8 +746,9 @@ static void reader_that_sleeps(struct kunit *test)
 	wait_for_completion(&sleeper.inside);
 
 	start(test, &sleeper.updater, free_after_sleepers, &sleeper);
-	/* This returns, or the claim is wrong. */
+	/* These return, or the claim is wrong. */
 	synchronize_rcu();
+	synchronize_srcu(&others);
 	KUNIT_EXPECT_FALSE(test, becomes_true(is_done(&sleeper.updater), watch_time));
 	complete(&sleeper.leave);
 	join(&sleeper.reader);
