@@ -3,7 +3,7 @@
 # A load that fails half-way leaves nothing: the allocations of an insmod with two
 # disks fail, one in every load, from the first to the last of the module's own. They
 # are many, so that only each sixth part of a disk has one that does, or each
-# MYBRD_FAIL_STEPth. Needs fault injection, so it runs on the debug kernel.
+# MYBRD_FAIL_STEPth. Unloading takes some, too, and never fails. Needs fault injection, so it runs on the debug kernel.
 # kernels: kunit-6.12
 
 set -u
@@ -26,14 +26,22 @@ sub load {
 	syswrite($fail, 0);
 	return ($error, $left + 0);
 }
-# Who has a disk open for a moment holds the module.
+# Who has a disk open for a moment holds the module. With NTH, that allocation fails; returns
+# the error, and how many were still to come before it.
 sub unload {
-	my $name = "mybrd\0";
+	my ($nth, $name, $left) = ($_[0] // 0, "mybrd\0", 0);
 	for (1 .. 50) {
-		return 0 if syscall(176, $name, 2048) == 0;	# delete_module
+		sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
+		syswrite($fail, $nth) if $nth;
+		my $done = syscall(176, $name, 2048) == 0;	# delete_module
+		if ($nth) {
+			sysread($fail, $left, 16);
+			syswrite($fail, 0);
+		}
+		return wantarray ? (0, $left + 0) : 0 if $done;
 		select undef, undef, undef, 0.05;
 	}
-	return error_name();
+	return wantarray ? (error_name(), 0) : error_name();
 }
 sub allocations {
 	my ($error, $left) = load(1_000_000, $_[0]);
@@ -41,42 +49,62 @@ sub allocations {
 	return $busy ? ($busy, 1_000_000 - $left) : 1_000_000 - $left;
 }
 
-my $params = "size=1M nr_devices=2";
-allocations($params);	# what the kernel does once only
-my ($one, $two) = (allocations("size=1M"), allocations($params));
-my $disk = $two - $one;
-# A load that is refused for its parameters takes what the kernel needs before the module begins,
-# and a little after it. That is not the module's: the kernel warns where some of it fails.
-my ($error, $begin) = allocations("size=0");
-$begin = $one - $disk if $begin > $one - $disk;
-$begin -= 10;
-print "# a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own\n";
-is("$error " . ($begin > 0 && $disk > 20 ? "many" : "$begin, $disk"), "EINVAL many", "there are allocations that can fail");
-my $step = $ENV{MYBRD_FAIL_STEP} // int($disk / 6);
-my ($loads, $refused, $wrong, $left) = (0, 0, "", "");
-# The last few come and go with what the kernel has at hand: the end is where one is missed.
-for (my $nth = $begin + 1; ; $nth += $step) {
-	my ($error, $missed) = load($nth, $params);
-	if (!$error) {
-		my $busy = unload();
-		$wrong .= " rmmod $busy:$nth" if $busy;
-		last if $missed || $busy;
-	} else {
-		$refused++;
-		# device_add() makes an EINVAL of some
-		$wrong .= " $error:$nth" if $missed || $error !~ /^(ENOMEM|EINVAL)$/;
-		$left .= join "", map { " $_:$nth" } grep { -e } @traces;
+sub failing_loads {
+	my ($mode, $step) = @_;
+	my $params = "size=1M queue_mode=$mode nr_devices=2";
+	allocations($params);	# what the kernel does once only
+	my ($one, $two) = (allocations("size=1M queue_mode=$mode"), allocations($params));
+	my $disk = $two - $one;
+	# A load that is refused for its parameters takes what the kernel needs before the module begins,
+	# and a little after it. That is not the module's: the kernel warns where some of it fails.
+	my ($error, $begin) = allocations("size=0");
+	$begin = $one - $disk if $begin > $one - $disk;
+	$begin -= 10;
+	print "# $mode: a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own\n";
+	is("$error " . ($begin > 0 && $disk > 20 ? "many" : "$begin, $disk"), "EINVAL many",
+		"$mode: there are allocations that can fail");
+	$step ||= int($disk / 6);
+	my ($loads, $refused, $wrong, $left) = (0, 0, "", "");
+	# The last few come and go with what the kernel has at hand: the end is where one is missed.
+	for (my $nth = $begin + 1; ; $nth += $step) {
+		my ($error, $missed) = load($nth, $params);
+		if (!$error) {
+			my $busy = unload();
+			$wrong .= " rmmod $busy:$nth" if $busy;
+			last if $missed || $busy;
+		} else {
+			$refused++;
+			# device_add() makes an EINVAL of some
+			$wrong .= " $error:$nth" if $missed || $error !~ /^(ENOMEM|EINVAL)$/;
+			$left .= join "", map { " $_:$nth" } grep { -e } @traces;
+		}
+		$loads++;
+		last if $nth > 2 * $two;
 	}
-	$loads++;
-	last if $nth > 2 * $two;
+	print "# $loads allocations failed, $refused times the load did\n";
+	my $end = $begin + $loads * $step;
+	is($end > $two - $disk / 2 && $end < $two + $disk / 2 ? "all" : "$end of $two", "all",
+		"$mode: each allocation in turn failed, up to the last, in steps of $step");
+	# Without some of what mq has in debugfs a load goes on.
+	is($refused > $loads / 5 ? "many" : "$refused of $loads", "many", "$mode: many of them made the load fail");
+	is($wrong, "", "$mode: every refusal was ENOMEM (or an EINVAL), and what got by unloads");
+	is($left, "", "$mode: nothing is left of a load that was refused");
+
+	my ($unloads, $missed) = (0, 0);
+	$wrong = "";
+	for (my $nth = 1; !$missed; $nth += 5) {
+		my ($error) = load(0, $params);
+		($error, $missed) = unload($nth) if !$error;
+		$wrong .= " $error:$nth" if $error;
+		$wrong .= join "", map { " $_:$nth" } grep { -e } @traces;
+		last if $wrong || $nth > 1000;
+		$unloads++;
+	}
+	print "# $unloads times an allocation of rmmod failed\n";
+	is($wrong . ($unloads > 1 ? "" : " only $unloads"), "", "$mode: unloading ends, whichever allocation fails, and leaves nothing");
 }
-print "# $loads allocations failed, $refused times the load did\n";
-my $end = $begin + $loads * $step;
-is($end > $two - $disk / 2 && $end < $two + $disk / 2 ? "all" : "$end of $two", "all",
-	"each allocation in turn failed, up to the last, in steps of $step");
-is($refused > $loads / 2 ? "most" : "$refused of $loads", "most", "most of them made the load fail");
-is($wrong, "", "every refusal was ENOMEM (or an EINVAL), and what got by unloads");
-is($left, "", "nothing is left of a load that was refused");
+failing_loads("bio", $ENV{MYBRD_FAIL_STEP});
+failing_loads("mq");
 E
 udev_resume
 

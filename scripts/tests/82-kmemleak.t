@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A thousand targets are made, written, read, discarded, resized and removed, and
 # nothing that was allocated for them is lost: kmemleak, which looks for memory that
-# nobody points to, finds none. Data pages are not its business; they are counted.
+# nobody points to, finds none; nor where an allocation fails while one is made. Data
+# pages are not its business; they are counted.
 # in: check-all
 # vm: -t 900 -m 512 -a kmemleak=on
 
@@ -50,6 +51,30 @@ for my $process (1 .. $processes) {
 }
 while (wait != -1) { $failed++ if $? }
 is($failed, 0, "$cycles targets come, work and go");
+END
+
+any_allocation_may_fail
+run_perl <<'END'
+my ($refused, $wrong) = (0, "");
+for my $mode ("bio", "mq") {
+	my $left = 0;
+	for (my $nth = 1; !$left && !$wrong; $nth += 5) {
+		mkdir "$cfs/fail" or die "mkdir: $!";
+		put("$cfs/fail/queue_mode", $mode) and die "queue_mode";
+		sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
+		syswrite($fail, $nth);
+		my $error = put("$cfs/fail/power", "1");
+		sysread($fail, $left, 16);
+		syswrite($fail, 0);
+		$left += 0;
+		$refused++ if $error;
+		$wrong .= " $mode, $nth:$error" if $error && ($left || $error !~ /^(ENOMEM|EINVAL)$/);
+		put("$cfs/fail/power", "0");
+		rmdir "$cfs/fail" or die "rmdir: $!";
+	}
+}
+print "# $refused targets did not come up\n";
+is($wrong . ($refused > 20 ? "" : " only $refused"), "", "targets that do not come up for want of memory");
 END
 sleep 6
 ok "kmemleak looks" scanned
