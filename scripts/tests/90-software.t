@@ -33,6 +33,8 @@ for mode in $(modes); do
 	loop=$(losetup -f --show /mnt/file)
 	mkfs.ext4 -q -F "$loop" && mount "$loop" /mnt2 && cp -a $tree /mnt2
 	umount /mnt2
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
 	mount "$loop" /mnt2
 	is "$(sums /mnt2/bin)" "$wanted" "$mode, loop: a tree on a file on the disk is whole"
 	rm -rf /mnt2/bin /mnt/bin
@@ -84,6 +86,7 @@ for mode in $(modes); do
 		[ "$(cat /sys/block/md0/md/last_sync_action)" = check ] && grep -q "\[UU\]" /proc/mdstat'
 	is "$(cat /sys/block/md0/md/mismatch_cnt)" 0 "$mode, RAID 1: both are equal when it is rebuilt"
 	ok "$mode, RAID 1: the first disk fails" mdadm /dev/md0 --fail $a --remove $a
+	sync
 	echo 3 >/proc/sys/vm/drop_caches
 	is "$(sums /mnt/again)" "$wanted" "$mode, RAID 1: the other one has everything"
 	umount /mnt
