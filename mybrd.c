@@ -1257,12 +1257,13 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
 }
 
-/*
- * In sectors.  del_gendisk() sets it to 0 while bios are on their way, which then fail
- * or do not.  All other changes wait for them (mybrd_set_size()).
- */
+/* In sectors */
 static sector_t mybrd_capacity(struct gendisk *disk)
 {
+	/*
+	 * del_gendisk() sets it to 0 while bios are on their way, which then fail or do
+	 * not.  All other changes wait for them (mybrd_set_size()).
+	 */
 	return data_race(get_capacity(disk));
 }
 
@@ -1355,9 +1356,10 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	blk_mq_start_request(rq);
 	if (!mybrd_rw_page(target, rq->bio, mybrd_capacity(target->disk), blk_rq_bytes(rq)))
 		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq), mybrd_is_nowait(rq));
-	/* Who looks for requests that take too long reads the flags, and not this one. */
-	if (err == -EAGAIN)
+	if (err == -EAGAIN) {
+		/* Who looks for requests that take too long reads other flags. */
 		data_race(rq->rq_flags |= RQF_QUIET);
+	}
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 	return BLK_STS_OK;
 }
@@ -1849,6 +1851,7 @@ DEFINE_SEQ_ATTRIBUTE(mybrd_targets);
 static int mybrd_target_show(struct seq_file *m, void *v)
 {
 	struct mybrd_target *target = mybrd_find_target(file_dentry(m->file)->d_name.name);
+	unsigned int blocksize;
 
 	if (!target)
 		return -ENODEV;
@@ -1856,8 +1859,8 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 	seq_printf(m, "disk: %s\n", target->disk_name);
 	seq_printf(m, "size: %llu\n", mybrd_size(target));
 	/* All limits are written anew where one is changed, this one with its own value. */
-	seq_printf(m, "blocksize: %u\n",
-		   data_race(queue_logical_block_size(target->disk->queue)));
+	blocksize = data_race(queue_logical_block_size(target->disk->queue));
+	seq_printf(m, "blocksize: %u\n", blocksize);
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
 	seq_printf(m, "waiting: %ld\n", atomic_long_read(&target->store.waiting));
 	mybrd_put_target(target);

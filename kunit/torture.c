@@ -722,9 +722,11 @@ static int watch_sections(void)
 	if (err)
 		return err;
 	unregister_tracepoint_module_notifier(&finder);
-	for (i = 0; !err && i < ARRAY_SIZE(probes); i++)
-		err = probes[i].tp ? tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL) :
-				     -ENOENT;
+	for (i = 0; !err && i < ARRAY_SIZE(probes); i++) {
+		err = -ENOENT;
+		if (probes[i].tp)
+			err = tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL);
+	}
 	return err;
 }
 
