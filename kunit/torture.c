@@ -31,11 +31,10 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/string.h>
-#include <linux/tracepoint.h>
 #include <linux/version.h>
 
 #include "mybrd.h"
+#include "probes.h"
 
 static unsigned int seconds = 10;
 module_param(seconds, uint, 0444);
@@ -687,58 +686,10 @@ static void section_end_seen(void *data, const struct mybrd_store *store)
 	actor->section = 0;
 }
 
-static struct probe {
-	const char *name;
-	void *probe;
-	struct tracepoint *tp;
-} probes[] = {
+static struct probe probes[] = {
 	{ "mybrd_section_begin", section_begin_seen },
 	{ "mybrd_section_end", section_end_seen },
 };
-
-/* A module's tracepoints are not exported; this is how others come by them. */
-static int find_tracepoints(struct notifier_block *nb, unsigned long action, void *data)
-{
-	struct module *mod = ((struct tp_module *)data)->mod;
-	unsigned int i, j;
-
-	for (i = 0; action == MODULE_STATE_COMING && i < mod->num_tracepoints; i++) {
-		struct tracepoint *tp = tracepoint_ptr_deref(&mod->tracepoints_ptrs[i]);
-
-		for (j = 0; j < ARRAY_SIZE(probes); j++)
-			if (!strcmp(tp->name, probes[j].name))
-				probes[j].tp = tp;
-	}
-	return NOTIFY_OK;
-}
-
-static struct notifier_block finder = { .notifier_call = find_tracepoints };
-
-static int watch_sections(void)
-{
-	int err = register_tracepoint_module_notifier(&finder);
-	unsigned int i;
-
-	if (err)
-		return err;
-	unregister_tracepoint_module_notifier(&finder);
-	for (i = 0; !err && i < ARRAY_SIZE(probes); i++) {
-		err = -ENOENT;
-		if (probes[i].tp)
-			err = tracepoint_probe_register(probes[i].tp, probes[i].probe, NULL);
-	}
-	return err;
-}
-
-static void unwatch_sections(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(probes); i++)
-		if (probes[i].tp)
-			tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
-	tracepoint_synchronize_unregister();
-}
 
 static int actor_thread(void *data)
 {
@@ -843,13 +794,13 @@ static int __init torture_init(void)
 		return PTR_ERR(disk_target);
 	config.size = 0;
 
-	err = watch_sections();
+	err = find_probes(probes, ARRAY_SIZE(probes)) ?: add_probes(probes, ARRAY_SIZE(probes));
 	for (i = 0; !err && i < ARRAY_SIZE(roles); i++)
 		for (nr = 0; !err && nr < roles[i].nr; nr++)
 			err = start_actor(&roles[i], nr);
 	if (!err && msleep_interruptible(seconds * MSEC_PER_SEC))
 		err = -EINTR;
-	unwatch_sections();
+	remove_probes(probes, ARRAY_SIZE(probes));
 	idle = stop_actors();
 	check_counters(&disk_target->store);
 	list_add(&disk_target->doomed, &doomed);

@@ -7,9 +7,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/string.h>
-#include <linux/tracepoint.h>
 
 #include "common.h"
+#include "probes.h"
 
 enum event {
 	LOOKUP, INSERT, DISCARD_BATCH, FREE_BATCH, SECTION_BEGIN, SECTION_END,
@@ -115,11 +115,7 @@ static void grace_period_end_seen(void *data, unsigned int nr)
 	note(GRACE_PERIOD_END, NULL, 0, nr);
 }
 
-static struct probe {
-	const char *name;
-	void *probe;
-	struct tracepoint *tp;
-} probes[NR_EVENTS] = {
+static struct probe probes[NR_EVENTS] = {
 	[LOOKUP]		= { "mybrd_lookup", lookup_seen },
 	[INSERT]		= { "mybrd_insert", insert_seen },
 	[DISCARD_BATCH]		= { "mybrd_discard_batch", discard_batch_seen },
@@ -133,44 +129,17 @@ static struct probe {
 	[TARGET_FREE]		= { "mybrd_target_free", target_free_seen },
 };
 
-/* A module's tracepoints are not exported; this is how others come by them. */
-static int find_tracepoints(struct notifier_block *nb, unsigned long action, void *data)
-{
-	struct module *mod = ((struct tp_module *)data)->mod;
-	unsigned int i, j;
-
-	for (i = 0; action == MODULE_STATE_COMING && i < mod->num_tracepoints; i++) {
-		struct tracepoint *tp = tracepoint_ptr_deref(&mod->tracepoints_ptrs[i]);
-
-		for (j = 0; j < NR_EVENTS; j++)
-			if (!strcmp(tp->name, probes[j].name))
-				probes[j].tp = tp;
-	}
-	return NOTIFY_OK;
-}
-
-static struct notifier_block finder = { .notifier_call = find_tracepoints };
-
 static void trace_stop(void)
 {
-	int i;
-
-	for (i = 0; i < NR_EVENTS; i++)
-		if (probes[i].tp)
-			tracepoint_probe_unregister(probes[i].tp, probes[i].probe, NULL);
-	tracepoint_synchronize_unregister();
+	remove_probes(probes, NR_EVENTS);
 }
 
 static void trace_start(struct kunit *test, const struct mybrd_store *store, const char *name)
 {
-	int i;
-
 	watched = store;
 	watched_name = name;
 	atomic_set(&nr_seen, 0);
-	for (i = 0; i < NR_EVENTS; i++)
-		KUNIT_EXPECT_EQ(test, tracepoint_probe_register(probes[i].tp, probes[i].probe,
-								NULL), 0);
+	KUNIT_EXPECT_EQ(test, add_probes(probes, NR_EVENTS), 0);
 }
 
 static void expect_seen(struct kunit *test, const struct seen *expected, int nr)
@@ -410,17 +379,7 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 
 static int trace_suite_init(struct kunit_suite *suite)
 {
-	int i, err = register_tracepoint_module_notifier(&finder);
-
-	for (i = 0; i < NR_EVENTS && !err; i++)
-		if (!probes[i].tp)
-			err = -ENOENT;
-	return err;
-}
-
-static void trace_suite_exit(struct kunit_suite *suite)
-{
-	unregister_tracepoint_module_notifier(&finder);
+	return find_probes(probes, NR_EVENTS);
 }
 
 static struct kunit_case trace_test_cases[] = {
@@ -435,7 +394,6 @@ static struct kunit_case trace_test_cases[] = {
 static struct kunit_suite trace_test_suite = {
 	.name = "mybrd_trace",
 	.suite_init = trace_suite_init,
-	.suite_exit = trace_suite_exit,
 	.test_cases = trace_test_cases,
 };
 
