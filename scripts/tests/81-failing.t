@@ -48,7 +48,7 @@ sub is_down { return !-e $dev && slurp("$cfs/f/power") == 0 && slurp("/sys/kerne
 sub is_up { return -b $dev && slurp("$cfs/f/power") == 1 && slurp("/sys/kernel/debug/mybrd/targets") =~ /^f /m }
 sub size { return slurp("/sys/block/mybrd-f/size") * 512 }
 
-# each_allocation WHAT, ALLOWED, PREPARE, WORK, GOOD, BAD: do WORK with ever later allocations
+# each_allocation WHAT, ALLOWED, PREPARE, WORK, GOOD, BAD [, OVERCOMES]: do WORK with ever later allocations
 # failing, after PREPARE each time; GOOD must hold where it succeeded, BAD where it failed, with
 # an errno like ALLOWED; and in the end it must have succeeded for want of a failure. With
 # OVERCOMES some of the failures are the driver's, which tries again.
@@ -58,16 +58,10 @@ sub each_allocation {
 	my ($nth, $tries, $left, $refused, $wrong) = (1 - $step, 0, 0, 0, "");
 	my $start = time;
 	until ($left) {
-		my $got;
-		# Anew each time, as it can't be rewound.
-		sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
+		my ($got, $error);
 		$prepare->();
 		$tries++;
-		syswrite($fail, $nth += $step);
-		my $error = $work->();
-		sysread($fail, $left, 16);
-		syswrite($fail, 0);
-		$left += 0;
+		($error, $left) = failing($nth += $step, $work);
 		$refused += !!$error;
 		$errors{$error}++ if $error;
 		$wrong .= " $error:$nth" if $error && ($left || $error !~ /^($allowed)$/);
@@ -87,7 +81,14 @@ my $nothing = sub { 1 };
 # The block layer fails bios on their way down: always, then three times in ten. That is
 # EIO and changes nothing, and the next try works.
 sub injection { put("/sys/kernel/debug/fail_make_request/$_[0]", $_[1]) and die "fail_make_request: $!" }
-sub counters { return join " ", map { slurp("/sys/block/mybrd-f/mybrd/$_") } qw(pages inserts) }
+# when no page waits for a grace period any more
+sub counters {
+	for (1 .. 100) {
+		last if slurp("/sys/block/mybrd-f/mybrd/waiting_pages") == 0;
+		select undef, undef, undef, 0.05;
+	}
+	return join " ", map { slurp("/sys/block/mybrd-f/mybrd/$_") } qw(pages inserts frees waiting_pages);
+}
 sub refused_above {
 	my ($what) = @_;
 	my ($wrong, $failed) = ("", 0);

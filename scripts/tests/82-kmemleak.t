@@ -61,12 +61,7 @@ for my $mode ("bio", "mq") {
 	for (my $nth = 1; !$left && !$wrong; $nth += 5) {
 		mkdir "$cfs/fail" or die "mkdir: $!";
 		put("$cfs/fail/queue_mode", $mode) and die "queue_mode";
-		sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
-		syswrite($fail, $nth);
-		my $error = put("$cfs/fail/power", "1");
-		sysread($fail, $left, 16);
-		syswrite($fail, 0);
-		$left += 0;
+		(my $error, $left) = failing($nth, sub { put("$cfs/fail/power", "1") });
 		$refused++ if $error;
 		$wrong .= " $mode, $nth:$error" if $error && ($left || $error !~ /^(ENOMEM|EINVAL)$/);
 		put("$cfs/fail/power", "0");

@@ -58,6 +58,19 @@ sub not_one_line {
 	return $wrong;
 }
 
+# failing(NTH, WORK): do it with that allocation of this task failing, or none for 0; what it
+# returned, which is an error or 0, and how many were still to come before it
+sub failing {
+	my ($nth, $work) = @_;
+	# Anew each time, as it can't be rewound.
+	sysopen(my $fail, "/proc/thread-self/fail-nth", O_RDWR) or die "fail-nth: $!";
+	syswrite($fail, $nth);
+	my $error = $work->();
+	sysread($fail, my $left, 16);
+	syswrite($fail, 0);
+	return ($error, $left + 0);
+}
+
 my ($tests, $failures) = (0, 0);
 sub is {
 	my ($got, $want, $what) = @_;
