@@ -93,7 +93,7 @@ limits() {
 
 	# What waits for a grace period is waited for.
 	discard /dev/mybrd-a
-	run_perl "$mode" "$(times_ 100 30)" <<'END'
+	run_perl "$mode" "$(rounds 100 30)" <<'END'
 my ($mode, $times) = @ARGV;
 my $failed = 0;
 sysopen(my $h, "/dev/mybrd-a", O_RDWR | 040000) or die "open: $!";	# O_DIRECT

@@ -30,7 +30,7 @@ dmesg --follow-new >/tmp/dmesg &
 follower=$!
 
 prelude=/tmp/strings.pl
-RARE=$(times_ 1 4) LOADS=$(times_ 10 4)
+RARE=$(rounds 1 4) LOADS=$(rounds 10 4)
 export RARE LOADS
 cat >$prelude <<'END'
 my $seed = $ENV{SEED} // time;

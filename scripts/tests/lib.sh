@@ -163,7 +163,7 @@ bugs() {
 
 debug_kernel() { [ -e /sys/kernel/debug/failslab ]; }
 # times MANY FEW: how often what shows up sooner or later is done; few times on a debug kernel, which is slow
-times_() { if debug_kernel; then echo "$2"; else echo "$1"; fi; }
+rounds() { if debug_kernel; then echo "$2"; else echo "$1"; fi; }
 
 # pages NAME: data pages that a target holds
 pages() { awk -v n="$1" '$1 == n { print $4 }' "$debugfs/targets"; }
