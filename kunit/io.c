@@ -761,6 +761,7 @@ static void write_while_memory_is_on_its_way(struct kunit *test)
 	int err;
 
 	fill_disk(test, 0);
+	rcu_barrier();
 	lay_out(&layout, PAGE_SIZE);
 	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
 
