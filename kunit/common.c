@@ -244,9 +244,14 @@ static int watch_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 }
 
 static struct watcher watchers[NR_WATCHED] = {
-	/* Those of the driver: the kernel's own debugging may need a page at any time. */
+	/*
+	 * Those of the driver, which alone have all of these flags.  The kernel's own
+	 * debugging may need a page at any time: the stack depot takes it with the flags
+	 * of whoever it records and with __GFP_NOMEMALLOC, but without __GFP_HIGHMEM.
+	 */
 	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
-				    .gfp = __GFP_NOMEMALLOC | __GFP_DIRECT_RECLAIM),
+				    .gfp = __GFP_NOMEMALLOC | __GFP_DIRECT_RECLAIM |
+					   __GFP_HIGHMEM),
 	[SLAB_ALLOCATION] = WATCHER("should_failslab", .failure = -ENOMEM),
 	[FREE_PAGES]	  = WATCHER("__free_pages", .only_mybrd = true),
 	[SYNCHRONIZE_RCU] = WATCHER("synchronize_rcu", .only_mybrd = true),
