@@ -340,6 +340,24 @@ static void insert_without_a_page(struct kunit *test)
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 64));
 }
 
+/* What such cases count is the driver's: the kernel's debugging may want a page meanwhile. */
+static void foreign_allocations_do_not_count(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	struct page *page;
+
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	page = alloc_page(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN);
+	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 0U);
+	KUNIT_EXPECT_NOT_NULL(test, page);
+	if (page)
+		__free_page(page);
+
+	watch(test, PAGE_ALLOCATION, 0);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 64));
+	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 1U);
+}
+
 /*
  * Without memory for the tree's nodes an insert lives on what this CPU has
  * preloaded. When that is used up it fails, frees its page, and leaves no node
@@ -740,6 +758,7 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(empty_more_than_a_batch),
 	KUNIT_CASE(delete_under_a_reader),
 	KUNIT_CASE(insert_without_a_page),
+	KUNIT_CASE(foreign_allocations_do_not_count),
 	KUNIT_CASE(insert_without_a_node),
 	KUNIT_CASE(insert_without_a_node_after_preparing),
 	KUNIT_CASE(spare_pages),
