@@ -138,6 +138,7 @@ unload() {
 # (--stop-exec-queue would do, if --start-exec-queue started it for certain.)
 udev_pause() {
 	local try
+	pidof systemd-udevd >/dev/null || return 0
 	udevadm settle && udevadm control --exit
 	for try in {1..30}; do		# it finishes what it is at first, but now and then never
 		pidof systemd-udevd >/dev/null || return 0
