@@ -41,9 +41,6 @@
 /* The most that one bio can ask of us: ->bi_size is 32 bits of bytes. */
 #define MYBRD_MAX_BIO_SECTORS	(round_down(UINT_MAX, PAGE_SIZE) >> SECTOR_SHIFT)
 
-/* The most pages, as a power of two, that are taken in one piece where so many are needed. */
-#define MYBRD_ORDER	6
-
 /* A CPU copies from anywhere; the mask says "in steps of four bytes", as others do. */
 #define MYBRD_DMA_ALIGNMENT	3
 
@@ -165,7 +162,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 /*
  * Pages of all targets that wait for a grace period.  A discard that finds too
  * many of them sleeps here, so that discarding and writing in a loop can never
- * outrun memory.
+ * outrun memory.  mybrd_init() says how many are too many, and what the reserve is.
  */
 static atomic_long_t mybrd_waiting;
 VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
@@ -173,8 +170,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_max);
 static DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
 
 /*
- * Pages that all targets hold or have set aside, the most they may, and what
- * the rest of the system must have left.
+ * Pages that all targets hold or have set aside, the most they may (the parameter
+ * mem_limit), and the reserve: what the rest of the system must have left.
  */
 static atomic_long_t mybrd_charged;
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
@@ -409,6 +406,9 @@ VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_store *store, struct list_he
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
+
+/* The most pages, as a power of two, that are taken in one piece where so many are needed. */
+#define MYBRD_ORDER	6
 
 /*
  * Take what comes in one piece if it comes easily: that costs less, and I/O on
@@ -1312,6 +1312,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 	unsigned int bytes = bio->bi_iter.bi_size;
 	int err = 0;
 
+	/* Without statistics mybrd_submit_bio() has tried the one page already. */
 	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk), bytes))
 		err = mybrd_do_io(disk->private_data, bio, bytes, bio->bi_opf & REQ_NOWAIT);
 	if (err) {
@@ -1368,7 +1369,7 @@ static const struct blk_mq_ops mybrd_mq_ops = {
 	.queue_rq	= mybrd_queue_rq,
 };
 
-/* Called under disk->open_mutex, which is what makes the claim a promise. */
+/* Called under disk->open_mutex, which is what makes a claim (mybrd_claim()) a promise. */
 static int mybrd_open_disk(struct gendisk *disk)
 {
 	struct mybrd_target *target = disk->private_data;
