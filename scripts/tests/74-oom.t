@@ -44,7 +44,8 @@ kill_each() {
 	killed="$(perl /tmp/hogs.pl "$@" | xargs) $(kills "$1")"
 }
 
-# soon FIRST: from the first line about the disks to the last kill it was less than ten seconds
+# soon FIRST: from the first line about the disks to the last kill it was less than ten seconds,
+# one of them to spare, as the limit goes by another clock
 soon() {
 	dmesg | sed "1,/$1/d" | awk -F '[][]' '/ mybrd: out of memory/ && !first { first = $2 }
 		/ Killed process/ { last = $2 } END { exit !(last - first < 9) }'
@@ -66,7 +67,7 @@ mount -t tmpfs -o size=100% balloon /tmp/balloon
 dd if=/dev/zero of=/tmp/balloon/file bs=1M count=$(($(meminfo MemAvailable) / 1024 - 64)) status=none
 for try in {1..5}; do
 	kill_each "first$try-" "second$try-"
-	! soon "first$try-" || break
+	if [ "$killed" != "9 9 2" ] || soon "first$try-"; then break; fi
 	sleep 11
 done
 is "$killed" "9 9 2" "processes that want more than there is get killed, they alone"
