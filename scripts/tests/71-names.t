@@ -112,5 +112,5 @@ remove_all
 nodes >/tmp/after
 is "$(diff /tmp/before /tmp/after)" "" "when they are gone, /dev and /sys/block are what they were"
 
-is "$(dmesg | sed '1,/names: begin/d' | grep -cE 'WARNING|duplicate|kobject')" 0 "the kernel has nothing to say about names"
+is "$(log_since "names: begin" | grep -cE 'WARNING|duplicate|kobject')" 0 "the kernel has nothing to say about names"
 done_testing

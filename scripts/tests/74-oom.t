@@ -14,7 +14,7 @@ load size=16M
 no_udev
 
 lines() { said_since "$1" | grep 'out of memory' || true; }
-kills() { dmesg | sed "1,/$1/d" | grep -c 'Killed process'; }
+kills() { log_since "$1" | grep -c 'Killed process'; }
 
 # Processes, one after the other, that want more memory than there is, and are the first to be
 # killed for it. Each tells the kernel log its name. No program is read from a disk for them,
@@ -47,7 +47,7 @@ kill_each() {
 # soon FIRST: from the first line about the disks to the last kill it was less than ten seconds,
 # one of them to spare, as the limit goes by another clock
 soon() {
-	dmesg | sed "1,/$1/d" | awk -F '[][]' '/ mybrd: out of memory/ && !first { first = $2 }
+	log_since "$1" | awk -F '[][]' '/ mybrd: out of memory/ && !first { first = $2 }
 		/ Killed process/ { last = $2 } END { exit !(last - first < 9) }'
 }
 
@@ -92,6 +92,6 @@ is "$(sum /dev/mybrd-a)" "$sum" "what the disks hold is still there"
 ok "and they take more" fill /dev/mybrd-b y 8388608 1048576
 ok "all can be removed" remove_all
 
-is "$(dmesg | sed '1,/first1-/d' | bugs)" "" "the log shows no bug"
+is "$(log_since first1- | bugs)" "" "the log shows no bug"
 dmesg -n 7
 done_testing

@@ -89,7 +89,7 @@ is(syscall(328, fileno $disk, $iov, 1, 0, 0, 8) < 0 ? error_name() : "done", "EA
 is(syscall(328, fileno $disk, $iov, 1, 0, 0, 0), 4096, "and done where it may wait");
 is(syscall(328, fileno $disk, $iov, 1, 0, 0, 8), 4096, "and where there is a page");
 END
-is "$(dmesg | sed '1,/nowait: begin/d' | grep mybrd-a)" "" "none of which is in the log"
+is "$(log_since "nowait: begin" | grep mybrd-a)" "" "none of which is in the log"
 remove a
 
 # Counted in both modes alike

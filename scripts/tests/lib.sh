@@ -149,9 +149,12 @@ udev_pause() {
 }
 udev_resume() { /lib/systemd/systemd-udevd --daemon 2>/dev/null && udevadm settle; }
 
+# log_since MARKER: what the kernel has said since
+log_since() { dmesg | sed "1,/$1/d"; }
+
 # What the module said since the marker, without the kernel's remarks on modules that are built elsewhere
 said_since() {
-	dmesg | sed "1,/$1/d" | sed -n 's/^\[[^]]*\] \(mybrd: .*\)/\1/p' |
+	log_since "$1" | sed -n 's/^\[[^]]*\] \(mybrd: .*\)/\1/p' |
 		grep -v -e 'out-of-tree module' -e 'module verification failed'
 }
 

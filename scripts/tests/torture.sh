@@ -27,7 +27,7 @@ torture_test() {
 		status=$?
 		kill "$walker"
 		wait "$walker" 2>/dev/null
-		said=$(dmesg | sed "1,/torture in $mode mode/d" | sed -n 's/^\[[^]]*\] mybrd_torture: //p')
+		said=$(log_since "torture in $mode mode" | sed -n 's/^\[[^]]*\] mybrd_torture: //p')
 		diag "$said"
 		is $status 0 "$mode: all against all for $seconds s"
 		like "$(tail -n 1 <<<"$said")" "^$seconds s, [0-9]+ threads \(0 idle\), 0 violations$" "$mode: no violation"
