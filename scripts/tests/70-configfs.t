@@ -81,13 +81,13 @@ target a size=64M
 mkfs.ext4 -q -F /dev/mybrd-a
 mount /dev/mybrd-a /mnt
 cp -a /etc /mnt/
-want=$(cd /etc && find . -type f -print0 | sort -z | xargs -0 md5sum | md5sum)
+want=$(sums /etc)
 for _ in {1..20}; do set_ a power 0; done 2>/tmp/said
 is "$(sort /tmp/said | sed 's/.*: //' | uniq -c | xargs)" "20 Device or resource busy" "power=0 while mounted is refused, each time"
 is "$(cat /sys/block/mybrd-a/size)" 131072 "its size is what it was"
 umount /mnt
 mount /dev/mybrd-a /mnt
-is "$(cd /mnt/etc && find . -type f -print0 | sort -z | xargs -0 md5sum | md5sum)" "$want" "its data is intact"
+is "$(sums /mnt/etc)" "$want" "its data is intact"
 umount /mnt
 ok "and its file system clean" fsck.ext4 -fn /dev/mybrd-a
 ok "when it is unmounted, power=0 works" set_ a power 0

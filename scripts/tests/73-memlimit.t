@@ -225,7 +225,7 @@ filled() {
 	local fs=$1 said status=0
 	load size=1G
 	target f size=1G mem_limit=48M
-	ok "$fs: mkfs" make_fs "$fs" /dev/mybrd-f
+	ok "$fs: mkfs" "mkfs.$fs" -q /dev/mybrd-f
 	mount -t "$fs" /dev/mybrd-f /mnt
 	said=$(dd if=/dev/zero of=/mnt/file bs=1M count=96 conv=fsync 2>&1) || status=$?
 	ok "$fs: writing more than there is room for fails ($status)" [ $status != 0 ]
@@ -234,7 +234,7 @@ filled() {
 	ok "$fs: umount returns" timeout 60 umount /mnt
 	ok "$fs: the disk refused writes" [ "$(counter mybrd-f enospc)" -gt 0 ]
 	ok "$fs: with more memory" set_ f mem_limit 0
-	ok "$fs: it can be made anew" make_fs "$fs" /dev/mybrd-f
+	ok "$fs: it can be made anew" "mkfs.$fs" -q "$([ "$fs" = ext4 ] && echo -F || echo -f)" /dev/mybrd-f
 	ok "$fs: mounts" mount -t "$fs" /dev/mybrd-f /mnt
 	ok "$fs: and takes data" dd if=/dev/zero of=/mnt/file bs=1M count=64 conv=fsync
 	umount /mnt

@@ -10,10 +10,10 @@ set -u
 
 tree=/usr/bin
 mkdir -p /mnt /mnt2
-sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 md5sum | md5sum); }
 wanted=$(sums $tree)
 tree_pages=$(($(du -sk $tree | cut -f 1) / 4))
-# on_top WHAT DEVICE MKFS...: a tree of files survives on a file system there, and its memory comes back
+
+# on_top WHAT DEVICE MKFS...: a tree of files survives on a file system there
 on_top() {
 	local what=$1 device=$2
 	shift 2
@@ -24,6 +24,7 @@ on_top() {
 	mount "$device" /mnt
 	is "$(sums /mnt/bin)" "$wanted" "$what: all of it is there after a remount"
 }
+
 # shrinks WHAT COMMAND...: it gives back most of what the tree took, which is removed
 shrinks() {
 	local what=$1 before

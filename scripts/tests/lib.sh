@@ -108,22 +108,8 @@ file_systems() {
 	if modprobe -nq xfs; then echo xfs; else echo f2fs; fi
 }
 
-# check_fs FS DEVICE: it is clean; nothing is mended
-check_fs() {
-	case $1 in
-	ext4) fsck.ext4 -fn "$2" ;;
-	xfs) xfs_repair -n "$2" ;;
-	f2fs) fsck.f2fs --dry-run "$2" ;;
-	esac
-}
-
-# make_fs FS DEVICE: over one that may be there
-make_fs() {
-	case $1 in
-	ext4) mkfs.ext4 -q -F "$2" ;;
-	*) "mkfs.$1" -q -f "$2" ;;
-	esac
-}
+# sums DIR: a sum of all files below it, their names and what they hold
+sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 md5sum | md5sum); }
 
 # for mode in $(modes); do load_mode "$mode" size=64M; ...
 load_mode() {
