@@ -160,9 +160,9 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
  */
 
 /*
- * Pages of all targets that wait for a grace period.  A discard that finds too
- * many of them sleeps here, so that discarding and writing in a loop can never
- * outrun memory.  mybrd_init() says how many are too many, and what the reserve is.
+ * Pages of all targets that wait for a grace period.  A discard that finds more of
+ * them than an eighth of memory sleeps here, so that discarding and writing in a
+ * loop can never outrun memory.
  */
 static atomic_long_t mybrd_waiting;
 VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
@@ -171,7 +171,8 @@ static DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
 
 /*
  * Pages that all targets hold or have set aside, the most they may (the parameter
- * mem_limit), and the reserve: what the rest of the system must have left.
+ * mem_limit), and the reserve: a sixteenth of memory, which the rest of the system
+ * must have left.
  */
 static atomic_long_t mybrd_charged;
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
@@ -277,12 +278,6 @@ static bool mybrd_memory_left(unsigned long nr)
 	return left >= mybrd_reserve + (long)nr;
 }
 
-/*
- * How to allocate for a write: not into filesystems or swap above us (NOIO), not
- * into the OOM killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
- */
-#define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
-
 static bool mybrd_count_up(atomic_long_t *count, unsigned long nr, unsigned long max)
 {
 	long old = atomic_long_read(count);
@@ -326,6 +321,12 @@ static int mybrd_charge(struct mybrd_store *store, unsigned long nr)
 	}
 	return -ENOSPC;
 }
+
+/*
+ * How to allocate for a write: not into filesystems or swap above us (NOIO), not
+ * into the OOM killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
+ */
+#define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
 /*
  * One try of an allocation that may not call the OOM killer is soon over, also
@@ -579,9 +580,10 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 
 /*
  * The nodes for the holes in [first, last], which is in one leaf: a page of zeros
- * in the last of them has them made.  (The first may be index 0, which needs none
- * as long as it is alone.)  It is the end of the run that is next, which goes to the
- * back of the queue, so that in a write of whole leaves each is one run.
+ * in the last of them has them made.  (Not in the first: that may be index 0, which
+ * needs no node as long as it is alone.)  The page comes from the end of the first
+ * run; the rest of the run goes to the back of the queue, so that the runs are in the
+ * leaves' order when the write comes to fill them, one for each that is all holes.
  */
 static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t last,
 			   struct list_head *spare)
@@ -1146,6 +1148,7 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 
 		if (!cur.left)
 			break;
+		/* Without a slot this is a hole; with one, look anew for what comes next. */
 		if (write && (!spare || (!slot && nowait)))
 			err = -EAGAIN;
 		else if (write && !slot)
