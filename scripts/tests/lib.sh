@@ -168,9 +168,9 @@ said_since() {
 }
 
 # bugs: those that the kernel's log shows, for a test that keeps it off the console (scripts/console-scan).
-# What somebody wrote to an attribute, and the module quotes, is none.
+# What somebody wrote to an attribute, and the module quotes, is none, nor is a data race of others.
 bugs() {
-	grep -v "mybrd: [a-z_]*='.*': must be" |
+	grep -v "mybrd: [a-z_]*='.*': must be" | sed '/KCSAN: /{/mybrd/!d}' |
 		grep -A 40 -E 'BUG|WARNING:|Oops|KASAN|suspicious RCU|(recursive|circular|inconsistent).*lock|sleeping function|ODEBUG|blocked for'
 }
 
