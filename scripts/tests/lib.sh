@@ -167,11 +167,11 @@ said_since() {
 		grep -v -e 'out-of-tree module' -e 'module verification failed'
 }
 
-# bugs: those that the kernel's log shows, for a test that keeps it off the console (scripts/console-scan).
-# What somebody wrote to an attribute, and the module quotes, is none, nor is a data race of others.
+# bugs: those in the kernel's log, and what follows each, for a test that keeps it off the console.
+# What somebody wrote to an attribute, and the module quotes, is none.
 bugs() {
-	grep -v "mybrd: [a-z_]*='.*': must be" | sed '/KCSAN: /{/mybrd/!d}' |
-		grep -A 40 -E 'BUG|WARNING:|Oops|KASAN|suspicious RCU|(recursive|circular|inconsistent).*lock|sleeping function|ODEBUG|blocked for'
+	grep -v "mybrd: [a-z_]*='.*': must be" >/tmp/bugs
+	HOME=/ bash "${here%/*}/console-scan" /tmp/bugs | grep -A 40 -Ff - /tmp/bugs
 }
 
 debug_kernel() { [ -e /sys/kernel/debug/failslab ]; }
