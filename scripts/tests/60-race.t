@@ -4,7 +4,8 @@
 # written to that very place, or is zero. On 1, 70 and 1024 pages: one page
 # that all fight for, a tree of two levels, and one that grows and shrinks.
 # New pages are not cleared by this VM's kernel: zeros are the driver's doing.
-# vm: -a init_on_alloc=0
+# Where there is a data race detector, it looks at more than it would otherwise.
+# vm: -a "init_on_alloc=0 kcsan.skip_watch=1500"
 
 set -u
 . "$(dirname "$0")/lib.sh"

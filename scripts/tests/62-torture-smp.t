@@ -3,7 +3,7 @@
 # The same as 61-torture.t on four CPUs: more threads at once in one place, and
 # CPUs that the host takes away in the middle of a section.
 # kernels: kunit-6.12
-# vm: -c 4
+# vm: -c 4 -a kcsan.skip_watch=1500
 
 set -u
 . "$(dirname "$0")/torture.sh"
