@@ -128,17 +128,12 @@ modules() {
 # this host's apt already uses.
 sources() {
 	# shellcheck disable=SC2016 # apt expands it
-	local format='$(CODENAME) $(ORIGIN) $(REPO_URI)' index uri suite lock
+	local format='$(CODENAME) $(ORIGIN) $(REPO_URI)' index uri suite
 	index=$(apt-get indextargets --format "$format" 'Created-By: Packages')
 	case $index in
 	*" Debian "*) ;;
 	*)
-		# apt does not wait for another update to end
-		mkdir -p "$cache"
-		exec {lock}>"$cache/apt.lock"
-		flock "$lock"
 		as_root apt-get -qq update >&2
-		exec {lock}>&-
 		index=$(apt-get indextargets --format "$format" 'Created-By: Packages')
 		;;
 	esac
