@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# ext4, and xfs or f2fs, on the disk: a tree of files copied there reads back the same,
-# after a remount and a trim too, and the file system stays clean.
+# ext4, and xfs or f2fs where the kernel has it, on the disk: a tree of files copied
+# there reads back the same, after a remount and a trim too, and the file system stays
+# clean.
 
 set -u
 . "$(dirname "$0")/lib.sh"

@@ -102,10 +102,12 @@ modes() {
 	fi
 }
 
-# The file systems to try on a disk: xfs is in the stock kernels, f2fs in those of kunit/vm.config.
+# The file systems to try on a disk: those that the kernel has.
 file_systems() {
-	echo ext4
-	if modprobe -nq xfs; then echo xfs; else echo f2fs; fi
+	local fs
+	for fs in ext4 xfs f2fs; do
+		if grep -qw "$fs" /proc/filesystems || modprobe -nq "$fs"; then echo "$fs"; fi
+	done
 }
 
 # sums DIR: a sum of all files below it, their names and what they hold
