@@ -363,14 +363,16 @@ static u64 read_all(struct thread *t, bool zero)
 /* After a fill each word is exactly the last one that was written to it. */
 static u64 read_filled(struct thread *t, const u32 *first)
 {
+	u64 *want = (u64 *)(t->buf + MAX_IO);
+
 	for (u64 off = 0; off < range; off += granule) {
 		u64 nr = off / granule;
 		unsigned int writer = 1 + nr % nr_writers;
 		u32 seq = first[writer] + 1 + nr / nr_writers;
-		const u64 *got = (const u64 *)t->buf;
-		u64 *want = (u64 *)(t->buf + PAGE_BYTES);
+		const u64 *got = (const u64 *)(t->buf + off % MAX_IO);
 
-		if (!do_read(t->buf, off, granule))
+		if (off % MAX_IO == 0 &&
+		    !do_read(t->buf, off, range - off < MAX_IO ? range - off : MAX_IO))
 			return 0;
 		fill(want, off, granule, writer, seq);
 		for (unsigned int i = 0; i < granule / 8; i++)
