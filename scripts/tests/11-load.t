@@ -30,7 +30,7 @@ udevadm settle
 ok "rmmod works once it is unmounted" rmmod mybrd
 
 # 4 MiB of data each time: in 50 times a leak of the data is 200 MiB, of one disk's structures 180 KiB of slab
-cycles=$(rounds 50 15)
+cycles=$(rounds 50 8)
 udev_pause
 cat >/tmp/cycles.pl <<'END'
 my ($ko, $cycles) = @ARGV;

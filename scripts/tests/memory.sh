@@ -5,7 +5,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-mib=256
+mib=$(rounds 256 128)
 dev=${MYBRD_DEV:-/dev/mybrd}
 
 # A debug kernel takes its time to look at each page, less than RCU_LAZY would take.
@@ -19,7 +19,7 @@ returned() {
 	shift
 	before=$(settled_memory)
 	available=$(meminfo MemAvailable)
-	dd if=/dev/zero of="$dev" bs=1M count=$mib oflag=direct status=none
+	dd if=/dev/zero of="$dev" bs=1M count="$mib" oflag=direct status=none
 	[ "$dev" != /dev/mybrd ] || is "$(pages mybrd)" $((mib * 256)) "$what: $mib MiB written are as many pages"
 	full=$(meminfo MemFree)
 	ok "$what: they take that much memory" [ $((before - full)) -ge $((mib * 1024 * 95 / 100)) ]
@@ -49,7 +49,7 @@ memory_test() {
 		udev_resume
 		[ "$dev" = /dev/mybrd ] || continue
 		before=$(settled_memory)
-		dd if=/dev/zero of="$dev" bs=1M count=$mib oflag=direct status=none
+		dd if=/dev/zero of="$dev" bs=1M count="$mib" oflag=direct status=none
 		unload
 		after=$(settled_memory)
 		ok "$mode: rmmod gives everything back ($before KiB free, then $after)" \
