@@ -341,13 +341,19 @@ static void spawn(struct thread *t, void *(*fn)(void *))
 		die(EXIT_IO, "cannot start a thread: %s", strerror(err));
 }
 
+/* What is left of the range, as far as one read goes */
+static u64 left_at(u64 off)
+{
+	return range - off < MAX_IO ? range - off : MAX_IO;
+}
+
 /* Reads the whole range; with @zero all of it must be zeros, else any valid word will do. */
 static u64 read_all(struct thread *t, bool zero)
 {
 	const u64 *buf = (const u64 *)t->buf;
 
 	for (u64 off = 0; off < range; off += MAX_IO) {
-		u64 len = range - off < MAX_IO ? range - off : MAX_IO;
+		u64 len = left_at(off);
 
 		if (!do_read(t->buf, off, len))
 			return 0;
@@ -371,8 +377,7 @@ static u64 read_filled(struct thread *t, const u32 *first)
 		u32 seq = first[writer] + 1 + nr / nr_writers;
 		const u64 *got = (const u64 *)(t->buf + off % MAX_IO);
 
-		if (off % MAX_IO == 0 &&
-		    !do_read(t->buf, off, range - off < MAX_IO ? range - off : MAX_IO))
+		if (off % MAX_IO == 0 && !do_read(t->buf, off, left_at(off)))
 			return 0;
 		fill(want, off, granule, writer, seq);
 		for (unsigned int i = 0; i < granule / 8; i++)
