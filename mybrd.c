@@ -115,7 +115,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
 		MYBRD_ZEROING_UNMAPS
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
-						  (set ? 0 : BLK_FEAT_SYNCHRONOUS),
+						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),
 	};
 
 	return set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
@@ -145,6 +145,8 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
 	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, q);
+	if (!set)
+		blk_queue_flag_set(QUEUE_FLAG_POLL, q);
 	return disk;
 }
 #endif
@@ -167,14 +169,26 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 static atomic_long_t mybrd_waiting;
 VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_max);
-static DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
+
+/* A discard waits here for grace periods, a write for pages that others give back. */
+VISIBLE_IF_KUNIT DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
+EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_wq);
 
 /*
- * Pages that all targets hold or have set aside, the most they may (the parameter
- * mem_limit), and the reserve: a sixteenth of memory, which the rest of the system
- * must have left.
+ * Of all targets: the pages that are charged, those of them that are in a tree, and
+ * the nodes of the trees.  The others that are charged are on their way: set aside by
+ * a write, or waiting for a grace period.
  */
 static atomic_long_t mybrd_charged;
+VISIBLE_IF_KUNIT atomic_long_t mybrd_stored;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_stored);
+VISIBLE_IF_KUNIT atomic_long_t mybrd_nodes;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_nodes);
+
+/*
+ * The most pages that may be charged (the parameter mem_limit), and the reserve: a
+ * sixteenth of memory, which the rest of the system must have left.
+ */
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
 static long mybrd_reserve __read_mostly;
 
@@ -188,7 +202,8 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 {
 	memset(store, 0, sizeof(*store));
 	spin_lock_init(&store->lock);
-	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN);
+	/* The emergency reserves are not for nodes, whoever writes. */
+	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	store->max_pages = ULONG_MAX;
 	store->node = NUMA_NO_NODE;
 }
@@ -259,6 +274,12 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
  * Charging: every page is paid for before it is allocated and until it is back
  * with the system, its grace period included.
  */
+static void mybrd_wake_waiting(void)
+{
+	if (wq_has_sleeper(&mybrd_waiting_wq))
+		wake_up(&mybrd_waiting_wq);
+}
+
 static void mybrd_uncharge(struct mybrd_store *store, unsigned long nr)
 {
 	atomic_long_sub(nr, &store->charged);
@@ -268,86 +289,151 @@ static void mybrd_uncharge(struct mybrd_store *store, unsigned long nr)
 /*
  * Does the rest of the system keep its reserve?  That is judged by what reclaim
  * could free, not by what is free: a machine full of page cache is not out of
- * memory.  But dirty page cache may be waiting to be written to us.
+ * memory.  But dirty page cache may be waiting to be written to us, and the nodes of
+ * the trees, which the kernel counts as reclaimable, are not.
  */
 static bool mybrd_memory_left(unsigned long nr)
 {
+	long nodes = atomic_long_read(&mybrd_nodes) * sizeof(struct radix_tree_node) / PAGE_SIZE;
 	long left = si_mem_available() - global_node_page_state(NR_FILE_DIRTY) -
-		    global_node_page_state(NR_WRITEBACK);
+		    global_node_page_state(NR_WRITEBACK) - nodes;
 
 	return left >= mybrd_reserve + (long)nr;
 }
 
-static bool mybrd_count_up(atomic_long_t *count, unsigned long nr, unsigned long max)
+/* Returns the new count, or 0 where it would be more than @max. */
+static unsigned long mybrd_count_up(atomic_long_t *count, unsigned long nr, unsigned long max)
 {
 	long old = atomic_long_read(count);
 
 	do {
 		if (old + nr > max)
-			return false;
+			return 0;
 	} while (!atomic_long_try_cmpxchg(count, &old, old + nr));
-	return true;
+	return old + nr;
 }
 
-static bool mybrd_try_charge(struct mybrd_store *store, unsigned long nr)
+static bool mybrd_for_reclaim(const struct mybrd_spare *spare)
 {
+	return spare->gfp & __GFP_HIGH;
+}
+
+static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned long nr)
+{
+	struct mybrd_store *store = spare->store;
 	unsigned long all;
 
 	if (!mybrd_count_up(&store->charged, nr, READ_ONCE(store->max_pages)))
-		return false;
-	if (!mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_max_pages))) {
+		return MYBRD_STORE_FULL;
+	all = mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_max_pages));
+	if (!all) {
 		atomic_long_sub(nr, &store->charged);
-		return false;
+		return MYBRD_MODULE_FULL;
 	}
 
 	/* Memory takes a while to add up, so look once for every MYBRD_BATCH pages. */
-	all = atomic_long_read(&mybrd_charged);
-	if (all / MYBRD_BATCH != (all - nr) / MYBRD_BATCH && !mybrd_memory_left(nr)) {
+	if (all / MYBRD_BATCH != (all - nr) / MYBRD_BATCH && !mybrd_for_reclaim(spare) &&
+	    !mybrd_memory_left(nr)) {
 		mybrd_uncharge(store, nr);
-		return false;
+		return MYBRD_MEMORY_LOW;
 	}
-	return true;
+	return MYBRD_NOT_REFUSED;
 }
 
-/* Pages on their way back through a grace period are waited for before giving up. */
-static int mybrd_charge(struct mybrd_store *store, unsigned long nr)
+/* When a write last waited for the page cache in vain, in jiffies. */
+VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
+
+/*
+ * How long may a write wait for what refused it?  Pages that are charged and in no tree
+ * are on their way: other writes will put them into a tree, perhaps where this one has
+ * a hole, or give them back, and so will grace periods.  Dirty page cache may get clean,
+ * but not if it waits for a write to us.  So all writes together wait for it a tenth of
+ * the time at most.  Returns 0 where there is nothing to wait for.
+ */
+static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 {
-	if (mybrd_try_charge(store, nr))
+	unsigned long vain = READ_ONCE(mybrd_vain_wait), patience = 0;
+
+	switch (spare->refused) {
+	case MYBRD_NOT_REFUSED:
 		return 0;
-	if (atomic_long_read(&mybrd_waiting)) {
-		rcu_barrier();
-		if (mybrd_try_charge(store, nr))
-			return 0;
+	case MYBRD_STORE_FULL:
+		if (atomic_long_read(&spare->store->charged) > READ_ONCE(spare->store->nr_pages))
+			patience = 10 * HZ;
+		break;
+	case MYBRD_MODULE_FULL:
+		if (atomic_long_read(&mybrd_charged) > atomic_long_read(&mybrd_stored))
+			patience = 10 * HZ;
+		break;
+	case MYBRD_MEMORY_LOW:
+		if (atomic_long_read(&mybrd_waiting))
+			patience = 10 * HZ;
+		else if ((global_node_page_state(NR_FILE_DIRTY) ||
+			  global_node_page_state(NR_WRITEBACK)) &&
+			 !time_in_range(jiffies, vain, vain + 10 * HZ))
+			patience = HZ;
+		break;
+	case MYBRD_NO_PAGE:
+		/* __GFP_NORETRY fails early even if much is reclaimable. */
+		if (atomic_long_read(&mybrd_waiting))
+			patience = 10 * HZ;
+		else if (mybrd_for_reclaim(spare) || mybrd_memory_left(1))
+			patience = HZ / 20 + 1;
+		break;
 	}
-	return -ENOSPC;
+	/* Reclaim has other things to write. */
+	return mybrd_for_reclaim(spare) ? min_t(unsigned long, patience, HZ / 10 + 1) : patience;
 }
 
-/*
- * How to allocate for a write: not into filesystems or swap above us (NOIO), not
- * into the OOM killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
- */
-#define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
-
-/*
- * One try of an allocation that may not call the OOM killer is soon over, also
- * where there is plenty to reclaim.  As long as there is, try again.
- */
-static bool mybrd_try_again(unsigned int *tries)
+/* Returns whether it is worth to try again. */
+static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 {
-	if (++*tries > 8 || !mybrd_memory_left(1))
+	unsigned long patience = mybrd_patience(spare);
+	DEFINE_WAIT(wait);
+
+	if (!patience || !gfpflags_allow_blocking(spare->gfp))
 		return false;
-	if (atomic_long_read(&mybrd_waiting))
-		rcu_barrier();
-	else
-		schedule_timeout_uninterruptible(1);
+	if (time_after(jiffies, spare->since + patience)) {
+		if (spare->refused == MYBRD_MEMORY_LOW)
+			WRITE_ONCE(mybrd_vain_wait, jiffies);
+		return false;
+	}
+
+	/* Whatever is missed between the look and the sleep is seen after a while. */
+	prepare_to_wait(&mybrd_waiting_wq, &wait, TASK_UNINTERRUPTIBLE);
+	io_schedule_timeout(HZ / 100 + 1);
+	finish_wait(&mybrd_waiting_wq, &wait);
 	return true;
 }
 
 /*
- * Spare pages: those that a write has paid for and not put into the tree, its own
- * until then, with any content.  They are a queue of runs: of pages that follow one
- * another the first is in the list and says in ->private how many they are.
+ * Spare pages are a queue of runs: of pages that follow one another in memory the first
+ * is in the list and says in ->private how many they are.
  */
+
+/* The most pages, as a power of two, that are taken in one piece where so many are needed. */
+#define MYBRD_ORDER	6
+
+/**
+ * mybrd_spare_init - have no spare pages yet
+ * @spare: memory for it, in any state
+ * @store: the store that the write goes to
+ * @gfp: %MYBRD_GFP, or what is left of it for a write that may not sleep
+ *
+ * Context: any.
+ */
+VISIBLE_IF_KUNIT void mybrd_spare_init(struct mybrd_spare *spare, struct mybrd_store *store,
+				       gfp_t gfp)
+{
+	*spare = (struct mybrd_spare) {
+		.store		= store,
+		.gfp		= gfp,
+		.max_order	= MYBRD_ORDER,
+	};
+	INIT_LIST_HEAD(&spare->runs);
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_spare_init);
 
 /**
  * mybrd_push_spare - add a run of pages to the spare ones
@@ -357,12 +443,13 @@ static bool mybrd_try_again(unsigned int *tries)
  *
  * Context: any.
  */
-VISIBLE_IF_KUNIT void mybrd_push_spare(struct list_head *spare, struct page *page, unsigned int nr)
+VISIBLE_IF_KUNIT void mybrd_push_spare(struct mybrd_spare *spare, struct page *page,
+				       unsigned int nr)
 {
 	if (!nr)
 		return;
 	set_page_private(page, nr);
-	list_add_tail(&page->lru, spare);
+	list_add_tail(&page->lru, &spare->runs);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_push_spare);
 
@@ -375,9 +462,9 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_push_spare);
  *
  * Return: the first of the run.
  */
-VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct list_head *spare, unsigned int *nr)
+VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigned int *nr)
 {
-	struct page *run = list_first_entry(spare, struct page, lru);
+	struct page *run = list_first_entry(&spare->runs, struct page, lru);
 	unsigned long all = page_private(run);
 
 	*nr = min_t(unsigned long, *nr, all);
@@ -390,152 +477,208 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_pop_spare);
 
 /**
  * mybrd_free_spare - give spare pages back
- * @store: whose limit they count against
- * @spare: all of a write's, none afterwards
+ * @spare: the spare pages of a write, none afterwards
  *
  * Context: any.
  */
-VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_store *store, struct list_head *spare)
+VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
 {
-	while (!list_empty(spare)) {
+	while (!list_empty(&spare->runs)) {
 		unsigned int i, nr = UINT_MAX;
 		struct page *page = mybrd_pop_spare(spare, &nr);
 
 		for (i = 0; i < nr; i++)
 			__free_page(page + i);
-		mybrd_uncharge(store, nr);
+		mybrd_uncharge(spare->store, nr);
 	}
+	/* Other writes may find space now, or pages where they had holes. */
+	mybrd_wake_waiting();
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 
-/* The most pages, as a power of two, that are taken in one piece where so many are needed. */
-#define MYBRD_ORDER	6
-
 /*
- * Take what comes in one piece if it comes easily: that costs less, and I/O on
- * neighbouring pages becomes one copy.  Each page is its own from the start.
+ * Take what comes in one piece if it comes without reclaim: that costs less, and I/O on
+ * neighbouring pages becomes one copy.  What did not come is not asked for again.  Each
+ * page is its own from the start.
  */
-static struct page *mybrd_alloc_pages(const struct mybrd_store *store, unsigned int *order)
+static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *order)
 {
-	gfp_t gfp = MYBRD_GFP | __GFP_HIGHMEM;
-	unsigned int tries = 0;
+	gfp_t gfp = spare->gfp | __GFP_HIGHMEM;
+	int node = spare->store->node;
 	struct page *page;
 
-	for (; *order; --*order) {
-		page = alloc_pages_node(store->node, gfp & ~__GFP_DIRECT_RECLAIM, *order);
+	for (*order = min(*order, spare->max_order); *order; spare->max_order = --*order) {
+		page = alloc_pages_node(node, gfp & ~__GFP_RECLAIM, *order);
 		if (page) {
 			split_page(page, *order);
 			return page;
 		}
 	}
+	spare->refused = MYBRD_NO_PAGE;
+	spare->since = jiffies;
 	do {
-		page = alloc_pages_node(store->node, gfp, 0);
-	} while (!page && mybrd_try_again(&tries));
+		page = alloc_pages_node(node, gfp, 0);
+	} while (!page && mybrd_wait_for_pages(spare));
 	return page;
 }
 
 /**
  * mybrd_alloc_spare - pay for pages and have them
- * @store: whose limit they count against
- * @nr: how many
  * @spare: gets all of them, or none
+ * @nr: how many
  *
- * Context: process, sleeps; not inside rcu_read_lock().
+ * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
  *
- * Return: 0; -ENOSPC when a limit is reached or there is no memory.
+ * Return: 0; -ENOSPC when a limit is reached, which ->refused tells, or there is no
+ * memory; -EAGAIN in place of the latter for a write that may not sleep.
  */
-VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_store *store, unsigned long nr,
-				       struct list_head *spare)
+VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long nr)
 {
-	int err = mybrd_charge(store, nr);
-	LIST_HEAD(pages);
+	LIST_HEAD(before);
+	int err = 0;
 
+	spare->refused = mybrd_try_charge(spare, nr);
+	if (spare->refused)
+		return -ENOSPC;
+
+	list_splice_init(&spare->runs, &before);
 	while (nr && !err) {
-		unsigned int order = min_t(unsigned int, ilog2(nr), MYBRD_ORDER);
-		struct page *page = mybrd_alloc_pages(store, &order);
+		unsigned int order = ilog2(nr);
+		struct page *page = mybrd_alloc_pages(spare, &order);
 
-		if (!page) {
-			mybrd_uncharge(store, nr);
-			mybrd_free_spare(store, &pages);
-			err = -ENOSPC;
-			break;
+		if (page) {
+			mybrd_push_spare(spare, page, 1U << order);
+			nr -= 1U << order;
+		} else {
+			mybrd_uncharge(spare->store, nr);
+			mybrd_free_spare(spare);
+			err = gfpflags_allow_blocking(spare->gfp) ? -ENOSPC : -EAGAIN;
 		}
-		mybrd_push_spare(&pages, page, 1U << order);
-		nr -= 1U << order;
-		cond_resched();
+		if (gfpflags_allow_blocking(spare->gfp))
+			cond_resched();
 	}
-	list_splice_tail(&pages, spare);
+	list_splice(&before, &spare->runs);
+	spare->refused = MYBRD_NOT_REFUSED;
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
 
-/* Has the tree a leaf for @index?  A page at index 0 needs none while it is alone. */
-static bool mybrd_has_leaf(struct mybrd_store *store, pgoff_t index)
+/*
+ * How many nodes of the tree hold @index, a hole, or would, and no page at all?  It is
+ * counted as if the tree were as high as it can be, at most a node for each level more
+ * than there are.  In return the sum over all inserts and deletes is exact, in any order.
+ */
+static unsigned long mybrd_private_nodes(struct mybrd_store *store, pgoff_t index)
 {
-	pgoff_t last = index | (RADIX_TREE_MAP_SIZE - 1);
+	pgoff_t mask = RADIX_TREE_MAP_MASK;
 	struct radix_tree_iter iter;
+	unsigned long nodes = 0;
 
 	lockdep_assert_held(&store->lock);
-	radix_tree_iter_init(&iter, last - (RADIX_TREE_MAP_SIZE - 1));
-	return radix_tree_next_chunk(&store->pages, &iter, 0) && iter.index <= last &&
-	       (iter.index || store->nr_pages > 1);
+	for (;;) {
+		radix_tree_iter_init(&iter, index & ~mask);
+		if (radix_tree_next_chunk(&store->pages, &iter, 0) && iter.index <= (index | mask))
+			return nodes;
+		nodes++;
+		if (mask == ULONG_MAX)
+			return nodes;
+		mask = mask << RADIX_TREE_MAP_SHIFT | RADIX_TREE_MAP_MASK;
+	}
+}
+
+static void mybrd_count_nodes(struct mybrd_store *store, long more)
+{
+	lockdep_assert_held(&store->lock);
+	if (more) {
+		store->nr_nodes += more;
+		atomic_long_add(more, &mybrd_nodes);
+	}
+}
+
+/*
+ * Get hold of this CPU's nodes, until radix_tree_preload_end().  Returns whether they are
+ * enough for any insert.
+ */
+static bool mybrd_preload(struct mybrd_spare *spare)
+{
+	bool enough = false;
+
+	if (gfpflags_allow_blocking(spare->gfp)) {
+		spare->refused = MYBRD_NO_PAGE;
+		spare->since = jiffies;
+		do {
+			enough = !radix_tree_preload(spare->gfp);
+		} while (!enough && mybrd_wait_for_pages(spare));
+	}
+	/* Without reclaim this takes the lock, and does no more. */
+	if (!enough)
+		radix_tree_maybe_preload(GFP_NOWAIT);
+	return enough;
 }
 
 /*
  * Fill a run of holes within a leaf with @page and those that follow it in memory.
- * Returns how many are in the tree, fewer than @nr where somebody was first, or
- * -ENOSPC as mybrd_insert_page().
+ * Returns how many are in the tree, fewer than @nr where somebody was first, or an
+ * error as mybrd_insert_page().
  */
-static int mybrd_insert_run(struct mybrd_store *store, pgoff_t index, struct page *page,
+static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct page *page,
 			    unsigned int nr)
 {
-	unsigned int tries = 0, inserted = 0;
-	bool preloaded;
+	bool enough_nodes = mybrd_preload(spare);
+	struct mybrd_store *store = spare->store;
+	unsigned int inserted = 0;
+	unsigned long nodes;
 	int err;
 
-	do {
-		preloaded = !radix_tree_preload(MYBRD_GFP);
-	} while (!preloaded && mybrd_try_again(&tries));
-
 	/*
-	 * Short of nodes an insert would fail half-way, and leave empty ones behind.
-	 * What is preloaded makes one leaf, and the path to it.
+	 * An insert that needs several nodes for itself and gets only some of them leaves
+	 * empty ones behind, for ever.  One that needs a leaf gets it or changes nothing.
 	 */
 	spin_lock(&store->lock);
-	err = preloaded || mybrd_has_leaf(store, index) ? 0 : -ENOMEM;
+	nodes = mybrd_private_nodes(store, index);
+	err = enough_nodes || nodes <= 1 ? 0 : -ENOMEM;
 	while (!err && inserted < nr) {
 		err = radix_tree_insert(&store->pages, index + inserted, page + inserted);
 		trace_mybrd_insert(store, index + inserted, !err);
 		inserted += !err;
 	}
-	WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
-	WRITE_ONCE(store->inserts, store->inserts + inserted);
-	if (store->nr_pages > store->peak_pages)
-		WRITE_ONCE(store->peak_pages, store->nr_pages);
+	if (inserted) {
+		WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
+		WRITE_ONCE(store->inserts, store->inserts + inserted);
+		if (store->nr_pages > store->peak_pages)
+			WRITE_ONCE(store->peak_pages, store->nr_pages);
+		atomic_long_add(inserted, &mybrd_stored);
+		mybrd_count_nodes(store, nodes);
+	}
 	spin_unlock(&store->lock);
-	if (preloaded)
-		radix_tree_preload_end();
-	return err == -ENOMEM && !inserted ? -ENOSPC : inserted;
+	radix_tree_preload_end();
+
+	if (err != -ENOMEM || inserted)
+		return inserted;
+	return gfpflags_allow_blocking(spare->gfp) ? -ENOSPC : -EAGAIN;
 }
 
 /**
  * mybrd_insert_page - fill a hole
- * @store: the store to change
+ * @spare: the spare pages of the write that fills it
  * @index: where, in units of PAGE_SIZE
- * @page: popped from the spare ones, with the content that readers shall find
+ * @page: popped from @spare, with the content that readers shall find
  *
- * Context: process, sleeps; not inside rcu_read_lock().
+ * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
  *
  * Return: 0, and from its first moment in the tree the page may be read, written
- * and discarded by anyone; -EEXIST when somebody was first, or -ENOSPC when there is
- * no memory for the tree: @page is the caller's as before.
+ * and discarded by anyone; otherwise @page is the caller's as before: -EEXIST when
+ * somebody was first; -ENOSPC when there is no memory for the tree, -EAGAIN when a
+ * write that may not sleep did not get it.
  */
-VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_store *store, pgoff_t index,
+VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index,
 				       struct page *page)
 {
-	int inserted = mybrd_insert_run(store, index, page, 1);
+	int inserted = mybrd_insert_run(spare, index, page, 1);
 
-	return inserted > 0 ? 0 : inserted ?: -EEXIST;
+	if (inserted < 0)
+		return inserted;
+	return inserted ? 0 : -EEXIST;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
 
@@ -579,31 +722,64 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 }
 
 /*
- * The nodes for the holes in [first, last], which is in one leaf: a page of zeros
- * in the last of them has them made.  (Not in the first: that may be index 0, which
- * needs no node as long as it is alone.)  The page comes from the end of the first
- * run; the rest of the run goes to the back of the queue, so that the runs are in the
- * leaves' order when the write comes to fill them, one for each that is all holes.
+ * Have a spare page for each hole in [first, last].  A write that is refused looks again
+ * as long as something is on its way: another write may have filled its holes.  It holds
+ * no spare page while it waits, so that no two writes wait for each other.
  */
-static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t last,
-			   struct list_head *spare)
+static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
+	unsigned long since = jiffies;
+	bool settled = false;
+
+	for (;;) {
+		unsigned long holes = mybrd_count_holes(spare->store, first, last);
+		int err = holes ? mybrd_alloc_spare(spare, holes) : 0;
+
+		if (!err || !spare->refused)
+			return err;
+		spare->since = since;
+		if (mybrd_wait_for_pages(spare))
+			continue;
+		if (!gfpflags_allow_blocking(spare->gfp) && mybrd_patience(spare))
+			return -EAGAIN;
+		/* What was on its way when it was refused may have arrived by the last look. */
+		if (settled)
+			return err;
+		settled = true;
+	}
+}
+
+/*
+ * Have the nodes for the holes in [first, last], which is in one leaf, by inserting a
+ * page of zeros into the last of them.  (Not the first: that may be index 0, which needs
+ * no node as long as it is alone.)  The page comes from the end of the first run; the
+ * rest of the run goes to the back of the queue.  So the runs are in the leaves' order
+ * when the write comes to fill them, one for each leaf that is all holes.
+ */
+static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
+{
+	struct mybrd_store *store = spare->store;
+	pgoff_t hole = last;
 	unsigned int nr = 1;
 	struct page *page;
-	bool hole;
+	bool found;
 	int err;
 
 	mybrd_section_begin(store, last);
-	while (!(hole = !mybrd_lookup_page(store, last)) && last > first)
-		last--;
+	for (;;) {
+		found = !mybrd_lookup_page(store, hole);
+		if (found || hole == first)
+			break;
+		hole--;
+	}
 	mybrd_section_end(store);
-	if (!hole || list_empty(spare))
+	if (!found || list_empty(&spare->runs))
 		return 0;
 
 	page = mybrd_pop_spare(spare, &nr);
-	list_rotate_left(spare);
+	list_rotate_left(&spare->runs);
 	mybrd_zero_page(page);
-	err = mybrd_insert_page(store, last, page);
+	err = mybrd_insert_page(spare, hole, page);
 	if (err)
 		mybrd_push_spare(spare, page, 1);
 	return err == -EEXIST ? 0 : err;
@@ -611,36 +787,34 @@ static int mybrd_make_leaf(struct mybrd_store *store, pgoff_t first, pgoff_t las
 
 /**
  * mybrd_prepare_write - have all that a write needs before its first byte
- * @store: the store to change
+ * @spare: gets a page for every hole but those that are filled already
  * @first: first index, in units of PAGE_SIZE
  * @last: last index, inclusive
- * @spare: gets a page for every hole but those that are filled already
  *
  * Where it fails, the write has changed nothing: pages of zeros may stand where
  * there were holes.  Where it doesn't, only a discard that comes in between can
  * make the write ask for more.
  *
- * Context: process, sleeps; not inside rcu_read_lock().
+ * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
  *
- * Return: 0, or -ENOSPC as mybrd_alloc_spare(); what is in @spare is the
- * caller's to free in either case.
+ * Return: 0; -ENOSPC when a limit is reached or there is no memory; -EAGAIN when a write
+ * that may not sleep would have to.  What is in @spare is the caller's to free in any case.
  */
-VISIBLE_IF_KUNIT int mybrd_prepare_write(struct mybrd_store *store, pgoff_t first, pgoff_t last,
-					 struct list_head *spare)
+VISIBLE_IF_KUNIT int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
-	unsigned long holes = mybrd_count_holes(store, first, last);
-	int err = holes ? mybrd_alloc_spare(store, holes, spare) : 0;
+	int err = mybrd_spare_for_holes(spare, first, last);
 	pgoff_t end;
 
-	/* A single insert needs no preparation: it works or it doesn't. */
-	if (holes < 2)
+	/* The insert of a single page needs no preparation: it works, or nothing is written. */
+	if (first == last || list_empty(&spare->runs))
 		return err;
 	for (; !err; first = end + 1) {
 		end = min(first | (RADIX_TREE_MAP_SIZE - 1), last);
-		err = mybrd_make_leaf(store, first, end, spare);
+		err = mybrd_make_leaf(spare, first, end);
 		if (end == last)
 			break;
-		cond_resched();
+		if (gfpflags_allow_blocking(spare->gfp))
+			cond_resched();
 	}
 	return err;
 }
@@ -660,6 +834,7 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 				       unsigned int *nr)
 {
 	unsigned long chain = (unsigned long)store | MYBRD_BATCH_END;
+	unsigned long nodes = 0;
 	struct radix_tree_iter iter;
 	void __rcu **slot;
 
@@ -677,11 +852,15 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 		chain = (unsigned long)page;
 		*first = index + 1;
 		++*nr;
-		/* The iterator wraps where the last page of the highest leaf takes it along. */
+		/* The iterator moves where the leaf went with its last page; from the highest, to 0. */
+		if (iter.index != index)
+			nodes += mybrd_private_nodes(store, index);
 		if (index == last || iter.index < index)
 			break;
 	}
 	WRITE_ONCE(store->nr_pages, store->nr_pages - *nr);
+	atomic_long_sub(*nr, &mybrd_stored);
+	mybrd_count_nodes(store, store->nr_pages ? -nodes : -store->nr_nodes);
 	spin_unlock(&store->lock);
 
 	return *nr ? (struct page *)chain : NULL;
@@ -719,8 +898,7 @@ static void mybrd_free_batch_rcu(struct rcu_head *head)
 	trace_mybrd_free_batch(store, batch, nr);
 	atomic_long_sub(nr, &store->waiting);
 	atomic_long_sub(nr, &mybrd_waiting);
-	if (wq_has_sleeper(&mybrd_waiting_wq))
-		wake_up(&mybrd_waiting_wq);
+	mybrd_wake_waiting();
 }
 
 static bool mybrd_may_unlink(void)
@@ -803,9 +981,9 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
  * leaf of the tree at most; between two of them the CPU is offered to others.
  *
  * REQ_NOWAIT forbids even that, so a nowait bio that would hold the CPU for
- * long is sent back at once.  So is a nowait write that meets a hole: a page may
- * need nodes in the tree, which only radix_tree_preload() can promise.  Without
- * it the tree may run out of them half-way, and keep empty ones for ever.
+ * long is sent back at once.  So is a nowait write that would have to sleep for
+ * a page or a node before its first byte is copied.  Once a byte is copied the
+ * write goes on to its end, and sleeps if it must.
  */
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
 
@@ -813,9 +991,12 @@ static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
 
 /*
  * Where pages that follow one another in memory do so in the kernel's map and in
- * struct pages too, a run of them is one copy.  Elsewhere each is mapped by itself.
+ * struct pages too, a run of them is one copy.  Elsewhere each is mapped by itself,
+ * as it is where each page has a KASAN tag of its own, or KMSAN's shadow.
  */
-#define MYBRD_RUNS	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !IS_ENABLED(CONFIG_KMAP_LOCAL))
+#define MYBRD_RUNS	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !IS_ENABLED(CONFIG_KMAP_LOCAL) && \
+			 !IS_ENABLED(CONFIG_KASAN_SW_TAGS) && !IS_ENABLED(CONFIG_KASAN_HW_TAGS) && \
+			 !IS_ENABLED(CONFIG_KMSAN))
 
 /* The most that the compiler copies in line. */
 #define MYBRD_COPY	(2 * PAGE_SIZE)
@@ -895,7 +1076,10 @@ static unsigned int mybrd_to_page_end(u64 offset)
 	return PAGE_SIZE - offset_in_page(offset);
 }
 
-/* From @offset on, is a segment a whole page, and aligned for words? */
+/*
+ * From @offset on, is a segment a whole page, and aligned for words?  This says nothing
+ * about how much of it the bio means: only ->bi_iter does.
+ */
 static bool mybrd_is_page(const struct bio_vec *bv, unsigned int offset)
 {
 	return offset == bv->bv_offset && bv->bv_len == PAGE_SIZE &&
@@ -920,7 +1104,7 @@ static void mybrd_unmap(char *mapped)
  * is more to it, a hole included, and nothing has happened.
  */
 static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio,
-					  sector_t capacity, unsigned int bytes)
+					  sector_t capacity)
 {
 	struct mybrd_store *store = &target->store;
 	sector_t sector = bio->bi_iter.bi_sector;
@@ -928,8 +1112,8 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 	struct page *page;
 	char *data, *ours;
 
-	if (bytes != PAGE_SIZE || bio_op(bio) > REQ_OP_WRITE || sector & (PAGE_SECTORS - 1) ||
-	    sector + PAGE_SECTORS > capacity)
+	if (bio->bi_iter.bi_size != PAGE_SIZE || bio_op(bio) > REQ_OP_WRITE ||
+	    sector & (PAGE_SECTORS - 1) || sector + PAGE_SECTORS > capacity)
 		return false;
 
 	mybrd_section_begin(store, sector >> PAGE_SECTORS_SHIFT);
@@ -1089,22 +1273,22 @@ static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybr
  * it; else zeros go in, and the write comes back.  It comes back as well where
  * somebody else was first.
  */
-static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
-			   struct list_head *spare)
+static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
 {
 	unsigned int whole = offset_in_page(cur->pos) ? 0 : cur->left / PAGE_SIZE;
-	unsigned int nr = whole ? min(whole, mybrd_hole_pages(store, cur)) : 1;
+	unsigned int nr = whole ? min(whole, mybrd_hole_pages(spare->store, cur)) : 1;
+	pgoff_t index = cur->pos >> PAGE_SHIFT;
 	struct mybrd_cursor filled = *cur;
 	struct page *page;
 	int inserted;
 
 	if (!nr)
 		return 0;
-	/* One that was there when the write was prepared was discarded. */
-	if (list_empty(spare)) {
-		int err = mybrd_alloc_spare(store, 1, spare);
+	/* A discard took a page that was there when the write was prepared. */
+	if (list_empty(&spare->runs)) {
+		int err = mybrd_spare_for_holes(spare, index, index);
 
-		if (err)
+		if (err || list_empty(&spare->runs))
 			return err;
 	}
 
@@ -1113,23 +1297,25 @@ static int mybrd_fill_hole(struct mybrd_store *store, struct mybrd_cursor *cur,
 		mybrd_copy_run(&filled, page, nr * PAGE_SIZE, true);
 	else
 		mybrd_zero_page(page);
-	inserted = mybrd_insert_run(store, cur->pos >> PAGE_SHIFT, page, nr);
+	inserted = mybrd_insert_run(spare, index, page, nr);
 	if (inserted == nr) {
 		*cur = filled;
 		return 0;
 	}
-	mybrd_push_spare(spare, page + max(inserted, 0), nr - max(inserted, 0));
-	return min(inserted, 0);
+	if (inserted < 0) {
+		mybrd_push_spare(spare, page, nr);
+		return inserted;
+	}
+	mybrd_push_spare(spare, page + inserted, nr - inserted);
+	return 0;
 }
 
-/*
- * Read or write one bio.  A write takes what it needs for holes from @spare; where
- * that is NULL, a hole is -EAGAIN.
- */
+/* Read or write one bio.  A write takes what it needs for holes from @spare. */
 static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct bio *bio,
-					struct list_head *spare, bool write, bool nowait)
+					struct mybrd_spare *spare, bool nowait)
 {
 	struct mybrd_cursor cur = mybrd_cursor(bio);
+	bool write = spare;
 	int err = 0;
 
 	while (cur.left && !err) {
@@ -1140,8 +1326,7 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 		mybrd_section_begin(store, index);
 		slot = radix_tree_iter_lookup(&store->pages, &iter, index);
 		if (slot)
-			mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), write,
-				      write && !spare);
+			mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), write, false);
 		else
 			trace_mybrd_lookup(store, index, 1, false);
 		mybrd_section_end(store);
@@ -1149,12 +1334,15 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 		if (!cur.left)
 			break;
 		/* Without a slot this is a hole; with one, look anew for what comes next. */
-		if (write && (!spare || (!slot && nowait)))
-			err = -EAGAIN;
-		else if (write && !slot)
-			err = mybrd_fill_hole(store, &cur, spare);
+		if (!slot && write)
+			err = mybrd_fill_hole(spare, &cur);
 		else if (!slot)
 			mybrd_read_hole(store, &cur);
+		/* Once a part is written it is too late to send the bio back. */
+		if (err == -EAGAIN && cur.left < bio->bi_iter.bi_size) {
+			spare->gfp |= __GFP_DIRECT_RECLAIM;
+			err = 0;
+		}
 		if (!nowait)
 			cond_resched();
 	}
@@ -1165,10 +1353,48 @@ static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned
 		      bool nowait)
 {
 	for (; bytes; bio = bio->bi_next) {
-		mybrd_rw_bio(store, bio, NULL, false, nowait);
+		mybrd_rw_bio(store, bio, NULL, nowait);
 		bytes -= bio->bi_iter.bi_size;
 	}
 	return 0;
+}
+
+/*
+ * Write one bio, which is within a leaf, over pages that are there: in one section, if
+ * there is no hole in the way.  Returns how many bytes are left: none, all, or some
+ * where the tree changed meanwhile.
+ */
+static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio *bio)
+{
+	struct mybrd_cursor cur = mybrd_cursor(bio);
+	pgoff_t index = cur.pos >> PAGE_SHIFT;
+	struct radix_tree_iter iter;
+	void __rcu **slot;
+
+	mybrd_section_begin(store, index);
+	slot = radix_tree_iter_lookup(&store->pages, &iter, index);
+	if (slot)
+		mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), true, true);
+	else
+		trace_mybrd_lookup(store, index, 1, false);
+	mybrd_section_end(store);
+	return cur.left;
+}
+
+/*
+ * How a write allocates.  A page that is written to free memory, to swap or by reclaim,
+ * is freed when it is written.  So such a write may take a part of what is kept for
+ * atomic allocations; the rest of the emergency reserves is not ours (NOMEMALLOC).
+ */
+static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
+{
+	gfp_t gfp = MYBRD_GFP;
+
+	if (nowait)
+		gfp &= ~__GFP_DIRECT_RECLAIM;
+	if (current->flags & PF_MEMALLOC || bio->bi_opf & REQ_SWAP)
+		gfp |= __GFP_HIGH;
+	return gfp;
 }
 
 /*
@@ -1180,25 +1406,28 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	pgoff_t first = pos >> PAGE_SHIFT, last = (pos + bytes - 1) >> PAGE_SHIFT;
-	LIST_HEAD(spare);
+	struct mybrd_spare spare;
 	int err;
 
 	if (!bytes)
 		return 0;
 	if (bytes == bio->bi_iter.bi_size && !((first ^ last) / RADIX_TREE_MAP_SIZE)) {
-		err = mybrd_rw_bio(store, bio, NULL, true, nowait);
-		if (err != -EAGAIN || nowait)
-			return err;
-	} else if (nowait && mybrd_count_holes(store, first, last)) {
-		return -EAGAIN;
+		unsigned int left = mybrd_overwrite(store, bio);
+
+		if (!left)
+			return 0;
+		/* A part is written, so it is too late to send the bio back. */
+		if (left < bytes)
+			nowait = false;
 	}
 
-	err = nowait ? 0 : mybrd_prepare_write(store, first, last, &spare);
+	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, nowait));
+	err = mybrd_prepare_write(&spare, first, last);
 	for (; bytes && !err; bio = bio->bi_next) {
-		err = mybrd_rw_bio(store, bio, &spare, true, nowait);
+		err = mybrd_rw_bio(store, bio, &spare, nowait);
 		bytes -= bio->bi_iter.bi_size;
 	}
-	mybrd_free_spare(store, &spare);
+	mybrd_free_spare(&spare);
 	if (err == -ENOSPC)
 		atomic_long_inc(&store->refusals);
 	return err;
@@ -1307,22 +1536,38 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	}
 }
 
-/* The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is. */
+/*
+ * The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is.
+ *
+ * The caller of a polled bio waits for its end, and 6.1 sets REQ_NOWAIT on each of them,
+ * however often it was sent back.  So such a bio may sleep.
+ */
+static bool mybrd_is_nowait(const struct bio *bio)
+{
+	return (bio->bi_opf & (REQ_NOWAIT | REQ_POLLED)) == REQ_NOWAIT;
+}
+
 static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 {
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
-	unsigned long start = stat ? bio_start_io_acct(bio) : 0;
-	unsigned int bytes = bio->bi_iter.bi_size;
+	bool nowait = mybrd_is_nowait(bio);
+	unsigned long start = jiffies;
 	int err = 0;
 
+	/* A nowait bio is counted when it is done: one that is sent back is no I/O. */
+	if (stat && !nowait)
+		bio_start_io_acct(bio);
 	/* Without statistics mybrd_submit_bio() has tried the one page already. */
-	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk), bytes))
-		err = mybrd_do_io(disk->private_data, bio, bytes, bio->bi_opf & REQ_NOWAIT);
-	if (err) {
-		if (err == -EAGAIN)
-			bio_set_flag(bio, BIO_QUIET);
-		bio->bi_status = errno_to_blk_status(err);
+	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
+		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, nowait);
+	if (err == -EAGAIN) {
+		bio_wouldblock_error(bio);
+		return;
 	}
+	if (err)
+		bio->bi_status = errno_to_blk_status(err);
+	if (stat && nowait)
+		bio_start_io_acct(bio);
 	if (stat)
 		bio_end_io_acct(bio, start);
 	bio_endio(bio);
@@ -1333,37 +1578,26 @@ static void mybrd_submit_bio(struct bio *bio)
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 	bool stat = blk_queue_io_stat(disk->queue);
 
-	if (!stat && mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk),
-				   bio->bi_iter.bi_size))
+	if (!stat && mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
 		bio_endio(bio);
 	else
 		mybrd_submit_other(bio, stat);
 }
 
-/* Bios are merged whether they may wait or not.  One that may makes all of them wait. */
-static bool mybrd_is_nowait(struct request *rq)
-{
-	struct bio *bio;
-
-	__rq_for_each_bio(bio, rq)
-		if (!(bio->bi_opf & REQ_NOWAIT))
-			return false;
-	return true;
-}
-
+/*
+ * The queue is BLK_MQ_F_BLOCKING, so a request may sleep, whatever its bios say.  It must
+ * not be sent back: the one who asked not to wait has left, and nobody asks again.
+ */
 static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct request *rq = bd->rq;
 	struct mybrd_target *target = rq->q->disk->private_data;
+	const struct bio *bio = rq->bio;	/* a flush has none */
 	int err = 0;
 
 	blk_mq_start_request(rq);
-	if (!mybrd_rw_page(target, rq->bio, mybrd_capacity(target->disk), blk_rq_bytes(rq)))
-		err = mybrd_do_io(target, rq->bio, blk_rq_bytes(rq), mybrd_is_nowait(rq));
-	if (err == -EAGAIN) {
-		/* Who looks for requests that take too long reads other flags. */
-		data_race(rq->rq_flags |= RQF_QUIET);
-	}
+	if (bio && (bio->bi_next || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
+		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), false);
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 	return BLK_STS_OK;
 }
@@ -1372,11 +1606,23 @@ static const struct blk_mq_ops mybrd_mq_ops = {
 	.queue_rq	= mybrd_queue_rq,
 };
 
+/*
+ * Disks appear while the module is being loaded.  Whoever opens one waits for the end of
+ * that: a load that fails must have no opener, for it takes the code away.
+ */
+static DECLARE_COMPLETION(mybrd_loaded);
+static int mybrd_load_error;
+
 /* Called under disk->open_mutex, which is what makes a claim (mybrd_claim()) a promise. */
 static int mybrd_open_disk(struct gendisk *disk)
 {
 	struct mybrd_target *target = disk->private_data;
+	int err = wait_for_completion_killable(&mybrd_loaded);
 
+	if (err)
+		return err;
+	if (mybrd_load_error)
+		return -ENXIO;
 	return target->claimed ? -EBUSY : 0;
 }
 
@@ -1953,12 +2199,8 @@ static struct notifier_block mybrd_oom_nb = {
 #define MYBRD_MAX_DEVICES	256
 #define MYBRD_MAX_BLOCKSIZE	4096
 
-/* Page indices are unsigned long, offsets on a block device loff_t. */
-#if BITS_PER_LONG == 32
-#define MYBRD_MAX_SIZE		((u64)PAGE_SIZE << 32)
-#else
-#define MYBRD_MAX_SIZE		round_down((u64)LLONG_MAX, SECTOR_SIZE)
-#endif
+/* The page cache of a larger disk would not come to an end where indices have 32 bits. */
+#define MYBRD_MAX_SIZE		round_down((u64)MAX_LFS_FILESIZE, SECTOR_SIZE)
 
 /**
  * mybrd_parse_bytes - read a size as people write it
@@ -2406,6 +2648,8 @@ static void mybrd_remove_all(void)
 	debugfs_remove(mybrd_debugfs);
 	WARN_ON(atomic_long_read(&mybrd_waiting));
 	WARN_ON(atomic_long_read(&mybrd_charged));
+	WARN_ON(atomic_long_read(&mybrd_stored));
+	WARN_ON(atomic_long_read(&mybrd_nodes));
 }
 
 static int __init mybrd_init(void)
@@ -2436,12 +2680,11 @@ static int __init mybrd_init(void)
 		mutex_init(&mybrd_subsys.su_mutex);
 		err = configfs_register_subsystem(&mybrd_subsys);
 	}
-	if (err) {
+	mybrd_load_error = err;
+	complete_all(&mybrd_loaded);
+	/* An opener that is being refused holds open_mutex, for which del_gendisk() waits. */
+	if (err)
 		mybrd_remove_all();
-		/* Somebody may have opened a disk, and a load that fails waits for nobody. */
-		while (module_refcount(THIS_MODULE) > 1)
-			schedule_timeout_uninterruptible(1);
-	}
 	return err;
 }
 

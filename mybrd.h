@@ -30,12 +30,14 @@
 #include <linux/blkdev.h>
 #include <linux/completion.h>
 #include <linux/configfs.h>
+#include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/numa.h>
 #include <linux/radix-tree.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 
 /* Most pages that one read-side section, lock hold or RCU callback may cover. */
 #define MYBRD_BATCH	64
@@ -56,6 +58,7 @@
  * @waiting: pages that left the tree and still wait for their grace period
  * @charged: pages that count against @max_pages: those in the tree, those that
  *	wait, and those that a write in flight has set aside
+ * @nr_nodes: nodes of the tree, or a few more; under @lock
  * @refusals: writes that got ENOSPC
  * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and who
  *	charges meanwhile goes by either
@@ -71,10 +74,52 @@ struct mybrd_store {
 	atomic_long_t		frees;
 	atomic_long_t		waiting;
 	atomic_long_t		charged;
+	unsigned long		nr_nodes;
 	atomic_long_t		refusals;
 	unsigned long		max_pages;
 	int			node;
 	dev_t			dev;
+};
+
+/*
+ * How a write allocates: not into filesystems or swap above us (NOIO), not into the OOM
+ * killer (NORETRY), not from the emergency reserves (NOMEMALLOC).  One that may not
+ * sleep leaves __GFP_DIRECT_RECLAIM out, one that frees memory adds __GFP_HIGH.
+ */
+#define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
+
+/**
+ * enum mybrd_refusal - why a write did not get its pages
+ * @MYBRD_NOT_REFUSED: it did
+ * @MYBRD_STORE_FULL: the disk's own limit
+ * @MYBRD_MODULE_FULL: the limit for all disks
+ * @MYBRD_MEMORY_LOW: the rest of the system would not keep its reserve
+ * @MYBRD_NO_PAGE: an allocation failed
+ */
+enum mybrd_refusal {
+	MYBRD_NOT_REFUSED,
+	MYBRD_STORE_FULL,
+	MYBRD_MODULE_FULL,
+	MYBRD_MEMORY_LOW,
+	MYBRD_NO_PAGE,
+};
+
+/**
+ * struct mybrd_spare - pages that a write has paid for and not put into the tree
+ * @store: the store that the write goes to; its limit has them
+ * @runs: the pages, with any content, the write's own until they are in the tree
+ * @gfp: how the write may allocate
+ * @max_order: the largest piece, as a power of two, that is worth asking for
+ * @refused: why the write does not go on
+ * @since: when it began to wait for that, in jiffies
+ */
+struct mybrd_spare {
+	struct mybrd_store	*store;
+	struct list_head	runs;
+	gfp_t			gfp;
+	unsigned int		max_order;
+	enum mybrd_refusal	refused;
+	unsigned long		since;
 };
 
 enum mybrd_queue_mode {
@@ -154,16 +199,20 @@ struct mybrd_target {
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern long mybrd_waiting_max;
+extern unsigned long mybrd_vain_wait;
+extern atomic_long_t mybrd_stored;
+extern atomic_long_t mybrd_nodes;
+extern wait_queue_head_t mybrd_waiting_wq;
 void mybrd_store_init(struct mybrd_store *store);
 void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);
-int mybrd_alloc_spare(struct mybrd_store *store, unsigned long nr, struct list_head *spare);
-void mybrd_free_spare(struct mybrd_store *store, struct list_head *spare);
-void mybrd_push_spare(struct list_head *spare, struct page *page, unsigned int nr);
-struct page *mybrd_pop_spare(struct list_head *spare, unsigned int *nr);
-int mybrd_insert_page(struct mybrd_store *store, pgoff_t index, struct page *page);
-int mybrd_prepare_write(struct mybrd_store *store, pgoff_t first, pgoff_t last,
-			struct list_head *spare);
+void mybrd_spare_init(struct mybrd_spare *spare, struct mybrd_store *store, gfp_t gfp);
+int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long nr);
+void mybrd_free_spare(struct mybrd_spare *spare);
+void mybrd_push_spare(struct mybrd_spare *spare, struct page *page, unsigned int nr);
+struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigned int *nr);
+int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index, struct page *page);
+int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t first, pgoff_t last);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
 
 struct mybrd_target *mybrd_add_target(const char *name, const struct mybrd_config *config);

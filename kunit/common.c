@@ -33,14 +33,14 @@ struct page *lookup(struct mybrd_store *store, pgoff_t index)
 	return page;
 }
 
-int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spare)
+int insert_spare(struct mybrd_spare *spare, pgoff_t index)
 {
 	unsigned int nr = 1;
 	struct page *page = mybrd_pop_spare(spare, &nr);
 	int err;
 
 	clear_highpage(page);
-	err = mybrd_insert_page(store, index, page);
+	err = mybrd_insert_page(spare, index, page);
 	if (err)
 		mybrd_push_spare(spare, page, 1);
 	return err == -EEXIST ? 0 : err;
@@ -48,25 +48,48 @@ int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spa
 
 struct page *insert(struct mybrd_store *store, pgoff_t index)
 {
-	LIST_HEAD(spare);
-	int err = mybrd_alloc_spare(store, 1, &spare);
+	struct mybrd_spare spare;
+	int err;
 
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	err = mybrd_alloc_spare(&spare, 1);
+	/* As a write: it waits for what is on its way. */
+	if (err)
+		err = mybrd_prepare_write(&spare, index, index);
 	if (!err)
-		err = insert_spare(store, index, &spare);
-	mybrd_free_spare(store, &spare);
+		err = insert_spare(&spare, index);
+	mybrd_free_spare(&spare);
 	return err ? ERR_PTR(err) : lookup(store, index);
 }
 
 int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
-	LIST_HEAD(spare);
-	int err = mybrd_prepare_write(store, first, last, &spare);
+	struct mybrd_spare spare;
+	int err;
 
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	err = mybrd_prepare_write(&spare, first, last);
 	for (; !err && first <= last; first++)
 		if (!lookup(store, first))
-			err = insert_spare(store, first, &spare);
-	mybrd_free_spare(store, &spare);
+			err = insert_spare(&spare, first);
+	mybrd_free_spare(&spare);
 	return err;
+}
+
+void use_up_nodes(struct kunit *test)
+{
+	struct mybrd_store *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, other);
+	mybrd_store_init(other);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(other, ULONG_MAX));
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	watch_anew(SLAB_ALLOCATION, UINT_MAX);
+	/* Each insert takes one, a leaf beside others. */
+	for (i = 1; i < 63 && !IS_ERR(insert(other, ULONG_MAX - i * RADIX_TREE_MAP_SIZE)); i++)
+		;
+	mybrd_store_empty(other);
 }
 
 void discard(struct kunit *test, pgoff_t first, pgoff_t last)
@@ -96,6 +119,7 @@ void store_test_exit(struct kunit *test)
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
+	KUNIT_EXPECT_EQ(test, store->nr_nodes, 0UL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
 	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
 }
@@ -145,6 +169,11 @@ int reader_leave(struct reader *reader)
 bool nothing_to_see(void *arg)
 {
 	return true;
+}
+
+bool write_waits(void)
+{
+	return wq_has_sleeper(&mybrd_waiting_wq);
 }
 
 static int relay_thread(void *data)
@@ -198,6 +227,7 @@ struct watcher {
 	bool registered;
 	bool only_mybrd;
 	gfp_t gfp;			/* flags that the first argument must have */
+	gfp_t without;			/* and those that it must not have */
 	unsigned long failure;		/* what the function returns when it shall fail */
 	struct task_struct *task;
 	unsigned int nr_fail;
@@ -210,10 +240,11 @@ static struct module *mybrd;
 static int watch_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	struct watcher *watcher = container_of(get_kretprobe(ri), struct watcher, probe);
+	gfp_t gfp = (__force gfp_t)regs_get_kernel_argument(regs, 0);
 
 	if (watcher->task != current)
 		return 1;
-	if (watcher->gfp & ~(__force gfp_t)regs_get_kernel_argument(regs, 0))
+	if (watcher->gfp & ~gfp || watcher->without & gfp)
 		return 1;
 	WRITE_ONCE(watcher->begun, watcher->begun + 1);
 	return 0;
@@ -252,6 +283,9 @@ static struct watcher watchers[NR_WATCHED] = {
 	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
 				    .gfp = __GFP_NOMEMALLOC | __GFP_DIRECT_RECLAIM |
 					   __GFP_HIGHMEM),
+	[LARGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
+				     .gfp = __GFP_NOMEMALLOC | __GFP_HIGHMEM,
+				     .without = __GFP_RECLAIM),
 	[SLAB_ALLOCATION] = WATCHER("should_failslab", .failure = -ENOMEM),
 	[FREE_PAGES]	  = WATCHER("__free_pages", .only_mybrd = true),
 	[SYNCHRONIZE_RCU] = WATCHER("synchronize_rcu", .only_mybrd = true),

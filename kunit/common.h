@@ -42,10 +42,16 @@ struct page *lookup(struct mybrd_store *store, pgoff_t index);
 struct page *insert(struct mybrd_store *store, pgoff_t index);
 
 /* Fill a hole with a spare page, zeroed; 0 also where there is a page already. */
-int insert_spare(struct mybrd_store *store, pgoff_t index, struct list_head *spare);
+int insert_spare(struct mybrd_spare *spare, pgoff_t index);
 
 /* Fill all holes of a range, as one write would; 0 or -ENOSPC. */
 int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
+
+/*
+ * For a watch on SLAB_ALLOCATION, which fails from here on: use up the nodes that this CPU
+ * has preloaded. The task stays on the CPU until the end of the case.
+ */
+void use_up_nodes(struct kunit *test);
 
 /* Discard pages of the store that is test->priv. */
 void discard(struct kunit *test, pgoff_t first, pgoff_t last);
@@ -74,6 +80,9 @@ int reader_leave(struct reader *reader);
 /* For a reader that is only there. */
 bool nothing_to_see(void *arg);
 
+/* For a reader that stays until a write waits for pages, or a discard for a grace period. */
+bool write_waits(void);
+
 /*
  * A relay: two readers that relieve each other, each in its section until the
  * other is in one as well, so that at no moment there is none. Each calls
@@ -99,6 +108,7 @@ void relay_stop(struct relay *relay);
  */
 enum watched {
 	PAGE_ALLOCATION,	/* of pages one by one, with the driver's flags */
+	LARGE_ALLOCATION,	/* of several pages in one piece, without reclaim */
 	SLAB_ALLOCATION,	/* from anywhere */
 	FREE_PAGES,		/* from mybrd.ko, like those below */
 	SYNCHRONIZE_RCU,

@@ -394,36 +394,111 @@ static void insert_without_a_node(struct kunit *test)
  */
 static void insert_without_a_node_after_preparing(struct kunit *test)
 {
-	struct mybrd_store *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
 	const pgoff_t first = 60, last = 3 * RADIX_TREE_MAP_SIZE;
 	struct mybrd_store *store = test->priv;
-	LIST_HEAD(spare);
+	struct mybrd_spare spare;
 	int err = 0;
 	pgoff_t i;
 
-	KUNIT_ASSERT_NOT_NULL(test, other);
-	mybrd_store_init(other);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(other, ULONG_MAX));
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
-	KUNIT_ASSERT_EQ(test, mybrd_prepare_write(store, first, last, &spare), 0);
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	KUNIT_ASSERT_EQ(test, mybrd_prepare_write(&spare, first, last), 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), (long)(last - first + 1));
 
-	/* Use up what this CPU has preloaded. */
-	watch(test, SLAB_ALLOCATION, UINT_MAX);
-	for (i = 1; i < 16 && !IS_ERR(insert(other, ULONG_MAX - (i << (BITS_PER_LONG - 4)))); i++)
-		;
+	watch(test, SLAB_ALLOCATION, 0);
+	use_up_nodes(test);
 	watch(test, PAGE_ALLOCATION, UINT_MAX);
 	for (i = first; i <= last && !err; i++)
 		if (!lookup(store, i))
-			err = insert_spare(store, i, &spare);
+			err = insert_spare(&spare, i);
 	KUNIT_EXPECT_EQ(test, unwatch(PAGE_ALLOCATION), 0U);
 	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
 
 	KUNIT_EXPECT_EQ_MSG(test, err, 0, "at index %lu", i);
-	KUNIT_EXPECT_TRUE(test, list_empty(&spare));
+	KUNIT_EXPECT_TRUE(test, list_empty(&spare.runs));
 	KUNIT_EXPECT_EQ(test, store->nr_pages, last - first + 1);
-	mybrd_free_spare(store, &spare);
-	mybrd_store_empty(other);
+	mybrd_free_spare(&spare);
+}
+
+/* Pages come in the largest pieces there are; a size that is not to be had is tried once. */
+static void large_allocations_that_fail(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+	int err;
+
+	watch(test, LARGE_ALLOCATION, UINT_MAX);
+	err = populate(store, 0, 255);
+	/* 64, 32, 16, 8, 4 and 2 pages */
+	KUNIT_EXPECT_EQ(test, unwatch(LARGE_ALLOCATION), 6U);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 256UL);
+}
+
+/* A writer that reclaims memory gets no node from what is kept for emergencies. */
+static void nodes_are_not_from_the_reserves(struct kunit *test)
+{
+	struct mybrd_store *store = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, store->pages.xa_flags & __GFP_NOMEMALLOC);
+}
+
+static unsigned long nodes_below(void *entry)
+{
+	struct radix_tree_node *node;
+	unsigned long nr = 1;
+	int i;
+
+	if (!radix_tree_is_internal_node(entry))
+		return 0;
+	node = (void *)((unsigned long)entry & ~RADIX_TREE_INTERNAL_NODE);
+	for (i = 0; i < RADIX_TREE_MAP_SIZE; i++)
+		nr += nodes_below(rcu_dereference_raw(node->slots[i]));
+	return nr;
+}
+
+/* All nodes of the tree are counted, and at most one for each level more. */
+static void nodes_after_a_mix(struct kunit *test)
+{
+	static const pgoff_t indices[] = {
+		0, 1, 62, 63, 64, 65, 127, 128, 4095, 4096, 4097, 1 << 18, (1 << 18) + 64,
+		1 << 24, 1 << 30, ULONG_MAX / 2, ULONG_MAX - 64, ULONG_MAX - 1, ULONG_MAX,
+	};
+	const unsigned long levels = DIV_ROUND_UP(BITS_PER_LONG, RADIX_TREE_MAP_SHIFT);
+	struct mybrd_store *store = test->priv;
+	unsigned long nodes, turn = 4711;
+	int i;
+
+	for (i = 0; i < 600; i++) {
+		pgoff_t index;
+
+		turn = turn * 1103515245 + 12345;
+		index = indices[(turn >> 16) % ARRAY_SIZE(indices)];
+		/* Many pages and few in turn: each third of the time more come than go. */
+		if ((turn >> 8) % 8 < (i / 100 % 2 ? 2 : 5))
+			KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, index));
+		else
+			discard(test, index, index == 64 ? 4096 : index);
+
+		nodes = nodes_below(rcu_dereference_raw(store->pages.xa_head));
+		KUNIT_ASSERT_GE_MSG(test, store->nr_nodes, nodes, "step %d", i);
+		KUNIT_ASSERT_LE_MSG(test, store->nr_nodes, nodes + levels, "step %d", i);
+	}
+	discard(test, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, store->nr_nodes, 0UL);
+}
+
+/* The kernel takes nodes for memory that can be had; a write does not. */
+static void nodes_that_take_the_memory(struct kunit *test)
+{
+	long nodes = totalram_pages() * PAGE_SIZE / sizeof(struct radix_tree_node);
+	struct mybrd_store *store = test->priv;
+	int err;
+
+	atomic_long_add(nodes, &mybrd_nodes);
+	err = populate(store, 0, 2 * MYBRD_BATCH - 1);
+	atomic_long_sub(nodes, &mybrd_nodes);
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
+	KUNIT_EXPECT_EQ(test, populate(store, 0, 2 * MYBRD_BATCH - 1), 0);
 }
 
 /* Spare pages come off in runs of what is asked for at most, each page once, until none is left. */
@@ -434,12 +509,13 @@ static void spare_pages(struct kunit *test)
 	unsigned int i, nr, taken = 0, wrong = 0;
 	const unsigned int all = 200;
 	struct page **pages;
-	LIST_HEAD(spare);
+	struct mybrd_spare spare;
 
 	pages = kunit_kcalloc(test, all, sizeof(*pages), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pages);
-	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(store, all, &spare), 0);
-	while (!list_empty(&spare)) {
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(&spare, all), 0);
+	while (!list_empty(&spare.runs)) {
 		unsigned int most = wanted[taken % ARRAY_SIZE(wanted)];
 		struct page *page;
 
@@ -468,8 +544,8 @@ static void spare_pages(struct kunit *test)
 	for (i = 0; i < taken; i++)
 		mybrd_push_spare(&spare, pages[i], 1);
 	mybrd_push_spare(&spare, NULL, 0);
-	mybrd_free_spare(store, &spare);
-	KUNIT_EXPECT_TRUE(test, list_empty(&spare));
+	mybrd_free_spare(&spare);
+	KUNIT_EXPECT_TRUE(test, list_empty(&spare.runs));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
 	for (i = 0, wrong = 0; i < taken; i++) {
 		wrong += page_ref_count(pages[i]) != 1;
@@ -482,13 +558,14 @@ static void spare_pages(struct kunit *test)
 static void prepare_beside_index_0(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	LIST_HEAD(spare);
+	struct mybrd_spare spare;
 
-	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(store, 0, 1, &spare), 0);
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(&spare, 0, 1), 0);
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
 	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 0), NULL);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&spare));
-	mybrd_free_spare(store, &spare);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&spare.runs));
+	mybrd_free_spare(&spare);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 1L);
 }
 
@@ -652,17 +729,11 @@ static void counters_after_a_mix(struct kunit *test)
 		.peak_pages = 12, .inserts = 15, .frees = 15 });
 }
 
-static bool barrier_begun(void)
-{
-	return watch_begun(RCU_BARRIER);
-}
-
 /* An insert into a store that is full but for what waits, waits for that and is done. */
 static void insert_while_pages_are_on_their_way(struct kunit *test)
 {
-	struct reader reader = { .until = barrier_begun };
+	struct reader reader = { .until = write_waits };
 	struct mybrd_store *store = test->priv;
-	unsigned int barriers;
 	struct page *page;
 	long waiting;
 	pgoff_t i;
@@ -676,11 +747,11 @@ static void insert_while_pages_are_on_their_way(struct kunit *test)
 	discard(test, 1, 1);
 	waiting = atomic_long_read(&store->waiting);
 	page = insert(store, 4);
-	barriers = unwatch(RCU_BARRIER);
+	/* For its own store's batch, not for everybody's callbacks. */
+	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
 
 	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
 	KUNIT_EXPECT_EQ(test, waiting, 1L);
-	KUNIT_EXPECT_EQ(test, barriers, 1U);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
 	expect_counters(test, (struct counters) {
 		.nr_pages = 4, .peak_pages = 4, .inserts = 5, .frees = 1, .charged = 4 });
@@ -761,6 +832,10 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(foreign_allocations_do_not_count),
 	KUNIT_CASE(insert_without_a_node),
 	KUNIT_CASE(insert_without_a_node_after_preparing),
+	KUNIT_CASE(large_allocations_that_fail),
+	KUNIT_CASE(nodes_are_not_from_the_reserves),
+	KUNIT_CASE(nodes_after_a_mix),
+	KUNIT_CASE(nodes_that_take_the_memory),
 	KUNIT_CASE(spare_pages),
 	KUNIT_CASE(prepare_beside_index_0),
 	KUNIT_CASE(populate_around_pages),

@@ -374,19 +374,20 @@ static void auditor_turn(struct actor *actor)
 static int insert_words(struct mybrd_store *store, pgoff_t index, unsigned int number)
 {
 	unsigned int nr = 1;
+	struct mybrd_spare spare;
 	struct page *page;
-	LIST_HEAD(spare);
 	int err;
 
-	err = mybrd_alloc_spare(store, 1, &spare);
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	err = mybrd_alloc_spare(&spare, 1);
 	if (err)
 		return err;
 	page = mybrd_pop_spare(&spare, &nr);
 	fill(page_address(page), (u64)index << PAGE_SHIFT, PAGE_SIZE, number, next_round(number));
-	err = mybrd_insert_page(store, index, page);
+	err = mybrd_insert_page(&spare, index, page);
 	if (err) {
 		mybrd_push_spare(&spare, page, 1);
-		mybrd_free_spare(store, &spare);
+		mybrd_free_spare(&spare);
 	}
 	return err;
 }

@@ -47,12 +47,17 @@ static void note(enum event event, const void *store, unsigned long index, int n
 /* What a test does when a look-up has found a run of holes, before anybody acts on that. */
 static void (*at_holes)(pgoff_t index, unsigned int nr);
 
+/* What it does when a look-up has found pages, inside the section and before they are used. */
+static void (*at_pages)(pgoff_t index);
+
 static void lookup_seen(void *data, const struct mybrd_store *store, pgoff_t index,
 			unsigned int nr, bool hit)
 {
 	note(LOOKUP, store, index, hit ? nr : -(int)nr);
 	if (at_holes && store == watched && !hit && nr > 1)
 		at_holes(index, nr);
+	if (at_pages && store == watched && hit)
+		at_pages(index);
 }
 
 static void insert_seen(void *data, const struct mybrd_store *store, pgoff_t index, bool hit)
@@ -189,7 +194,7 @@ static void events_of_a_page(struct kunit *test)
 static void events_of_a_section(struct kunit *test)
 {
 	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
-	LIST_HEAD(spare);
+	struct mybrd_spare spare;
 
 	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
 		kunit_skip(test, "this kernel does not count read-side sections");
@@ -197,7 +202,8 @@ static void events_of_a_section(struct kunit *test)
 	mybrd_store_init(store);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 3));
 	trace_start(test, store, "");
-	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(store, 2, 4, &spare), 0);
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(&spare, 2, 4), 0);
 	trace_stop();
 
 	/* One to count the holes, one to find the last of them, which gets a page. */
@@ -212,7 +218,7 @@ static void events_of_a_section(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, seen[0].depth, seen[5].depth + 1);
 	KUNIT_EXPECT_EQ(test, seen[1].depth, seen[5].depth + 1);
 	KUNIT_EXPECT_EQ(test, seen[3].depth, seen[5].depth + 1);
-	mybrd_free_spare(store, &spare);
+	mybrd_free_spare(&spare);
 	mybrd_store_empty(store);
 }
 
@@ -267,7 +273,7 @@ static void drop_disk(void)
 	__free_page(io_page);
 }
 
-static int submit(enum req_op op, pgoff_t index, unsigned int nr)
+static int submit(blk_opf_t op, pgoff_t index, unsigned int nr)
 {
 	struct bio *bio = bio_alloc(disk->disk->part0, nr, op, GFP_KERNEL);
 	int err;
@@ -334,6 +340,7 @@ static void intrude(pgoff_t index, unsigned int nr)
 	if (!radix_tree_insert(&store->pages, index + intruder_at, intruder)) {
 		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
 		WRITE_ONCE(store->inserts, store->inserts + 1);
+		atomic_long_inc(&mybrd_stored);
 		intruder = NULL;
 	}
 	spin_unlock(&store->lock);
@@ -350,12 +357,13 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 	struct page *page;
 
 	for (i = 0; i < nr_pages - 1; i++) {
-		LIST_HEAD(spare);
+		struct mybrd_spare spare;
 
 		make_disk(test);
 		one = 1;
 		nr_wrong = 0;
-		KUNIT_EXPECT_EQ(test, mybrd_alloc_spare(&disk->store, 1, &spare), 0);
+		mybrd_spare_init(&spare, &disk->store, MYBRD_GFP);
+		KUNIT_EXPECT_EQ(test, mybrd_alloc_spare(&spare, 1), 0);
 		intruder = mybrd_pop_spare(&spare, &one);
 		clear_highpage(intruder);
 		intruder_at = i;
@@ -377,6 +385,54 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 	}
 }
 
+/* A page that is discarded when the first one before it is found, and not again. */
+static pgoff_t discarded;
+
+static void discard_once(pgoff_t index)
+{
+	pgoff_t gone = discarded;
+
+	if (!gone)
+		return;
+	discarded = 0;
+	mybrd_discard_pages(&disk->store, gone, gone, true);
+}
+
+/*
+ * A nowait write that has copied a part meets a page that was discarded, and the limit lets
+ * it have none until that one is back. It is too late for -EAGAIN: the write waits, and is
+ * done. The pages are in one leaf or in two.
+ */
+static void nowait_beside_a_discard(struct kunit *test)
+{
+	static const pgoff_t firsts[] = { 3, 62 };
+	unsigned int i, nr_wrong = 0;
+	pgoff_t index;
+
+	for (i = 0; i < ARRAY_SIZE(firsts); i++) {
+		make_disk(test);
+		/* Backwards: pages that are no run in memory are found one by one. */
+		for (index = firsts[i] + 3; index >= firsts[i]; index--)
+			KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(&disk->store, index));
+		disk->store.max_pages = disk->store.nr_pages;
+		discarded = firsts[i] + 3;
+		at_pages = discard_once;
+		trace_start(test, &disk->store, "");
+		KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, firsts[i], 4), 0);
+		trace_stop();
+		at_pages = NULL;
+
+		KUNIT_EXPECT_EQ(test, discarded, 0UL);
+		for (index = firsts[i]; index < firsts[i] + 4; index++) {
+			struct page *page = lookup(&disk->store, index);
+
+			nr_wrong += !page || memchr_inv(page_address(page), 0x5a, PAGE_SIZE);
+		}
+		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "from index %lu", firsts[i]);
+		drop_disk();
+	}
+}
+
 static int trace_suite_init(struct kunit_suite *suite)
 {
 	return find_probes(probes, NR_EVENTS);
@@ -388,6 +444,7 @@ static struct kunit_case trace_test_cases[] = {
 	KUNIT_CASE(events_of_a_target),
 	KUNIT_CASE(a_run_of_holes_ends_with_its_leaf),
 	KUNIT_CASE(a_run_of_holes_that_others_fill),
+	KUNIT_CASE(nowait_beside_a_discard),
 	{}
 };
 
