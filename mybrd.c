@@ -14,6 +14,7 @@
 #include <linux/ctype.h>
 #include <linux/debugfs.h>
 #include <linux/highmem.h>
+#include <linux/idr.h>
 #include <linux/kasan-checks.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -75,6 +76,15 @@ static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int flags)
 #else
 #define mybrd_freeze_queue	blk_mq_freeze_queue
 #define mybrd_unfreeze_queue	blk_mq_unfreeze_queue
+#endif
+
+/* Before 6.4, an I/O was counted with its sectors when it began. */
+#if KERNEL_VERSION(6, 4, 0) > LINUX_VERSION_CODE
+#define mybrd_start_io_acct(bio, start)	\
+	bdev_start_io_acct((bio)->bi_bdev, bio_sectors(bio), bio_op(bio), start)
+#else
+#define mybrd_start_io_acct(bio, start)	\
+	bdev_start_io_acct((bio)->bi_bdev, bio_op(bio), start)
 #endif
 
 /* 6.17 asks apart whether zeroing gives memory back. */
@@ -313,9 +323,15 @@ static unsigned long mybrd_count_up(atomic_long_t *count, unsigned long nr, unsi
 	return old + nr;
 }
 
+/* These two tell what a write's flags for allocations mean, see mybrd_write_gfp(). */
 static bool mybrd_for_reclaim(const struct mybrd_spare *spare)
 {
 	return spare->gfp & __GFP_HIGH;
+}
+
+static bool mybrd_may_sleep(const struct mybrd_spare *spare)
+{
+	return spare->gfp & (__GFP_DIRECT_RECLAIM | __GFP_HIGH);
 }
 
 static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned long nr)
@@ -323,6 +339,8 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 	struct mybrd_store *store = spare->store;
 	unsigned long all;
 
+	if (nr > READ_ONCE(store->max_pages) || nr > READ_ONCE(mybrd_max_pages))
+		return MYBRD_TOO_MUCH;
 	if (!mybrd_count_up(&store->charged, nr, READ_ONCE(store->max_pages)))
 		return MYBRD_STORE_FULL;
 	all = mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_max_pages));
@@ -340,63 +358,79 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 	return MYBRD_NOT_REFUSED;
 }
 
-/* When a write last waited for the page cache in vain, in jiffies. */
-VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait;
-EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
-
 /*
  * How long may a write wait for what refused it?  Pages that are charged and in no tree
  * are on their way: other writes will put them into a tree, perhaps where this one has
  * a hole, or give them back, and so will grace periods.  Dirty page cache may get clean,
- * but not if it waits for a write to us.  So all writes together wait for it a tenth of
- * the time at most.  Returns 0 where there is nothing to wait for.
+ * but not if it waits for a write to us.  Returns 0 where there is nothing to wait for.
  */
+#define MYBRD_PATIENCE		(5 * HZ)
+
 static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 {
-	unsigned long vain = READ_ONCE(mybrd_vain_wait), patience = 0;
-
 	switch (spare->refused) {
-	case MYBRD_NOT_REFUSED:
-		return 0;
 	case MYBRD_STORE_FULL:
 		if (atomic_long_read(&spare->store->charged) > READ_ONCE(spare->store->nr_pages))
-			patience = 10 * HZ;
+			return MYBRD_PATIENCE;
 		break;
 	case MYBRD_MODULE_FULL:
 		if (atomic_long_read(&mybrd_charged) > atomic_long_read(&mybrd_stored))
-			patience = 10 * HZ;
+			return MYBRD_PATIENCE;
 		break;
 	case MYBRD_MEMORY_LOW:
 		if (atomic_long_read(&mybrd_waiting))
-			patience = 10 * HZ;
-		else if ((global_node_page_state(NR_FILE_DIRTY) ||
-			  global_node_page_state(NR_WRITEBACK)) &&
-			 !time_in_range(jiffies, vain, vain + 10 * HZ))
-			patience = HZ;
+			return MYBRD_PATIENCE;
+		if (global_node_page_state(NR_FILE_DIRTY) || global_node_page_state(NR_WRITEBACK))
+			return HZ;
 		break;
 	case MYBRD_NO_PAGE:
-		/* __GFP_NORETRY fails early even if much is reclaimable. */
 		if (atomic_long_read(&mybrd_waiting))
-			patience = 10 * HZ;
-		else if (mybrd_for_reclaim(spare) || mybrd_memory_left(1))
-			patience = HZ / 20 + 1;
+			return MYBRD_PATIENCE;
+		if (mybrd_for_reclaim(spare))
+			return 2 * HZ;
+		/* __GFP_NORETRY fails early even if much is reclaimable. */
+		if (mybrd_memory_left(1))
+			return HZ / 20 + 1;
+		break;
+	default:
 		break;
 	}
-	/* Reclaim has other things to write. */
-	return mybrd_for_reclaim(spare) ? min_t(unsigned long, patience, HZ / 10 + 1) : patience;
+	return 0;
+}
+
+/*
+ * When a write last waited in vain, in jiffies.  For a while after that no other one waits
+ * for the same, so that a full disk refuses writes in no time, and reclaim finds out soon
+ * that there is nothing to be had by swapping.
+ */
+VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
+
+static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
+{
+	/* What an allocation waits for by itself is soon over. */
+	if (spare->refused == MYBRD_NO_PAGE && !mybrd_for_reclaim(spare))
+		return NULL;
+	return spare->refused == MYBRD_STORE_FULL ? &spare->store->vain_wait : &mybrd_vain_wait;
 }
 
 /* Returns whether it is worth to try again. */
 static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 {
+	unsigned long *vain = mybrd_last_vain_wait(spare);
 	unsigned long patience = mybrd_patience(spare);
 	DEFINE_WAIT(wait);
 
-	if (!patience || !gfpflags_allow_blocking(spare->gfp))
+	if (!patience || !mybrd_may_sleep(spare))
 		return false;
-	if (time_after(jiffies, spare->since + patience)) {
-		if (spare->refused == MYBRD_MEMORY_LOW)
-			WRITE_ONCE(mybrd_vain_wait, jiffies);
+	if (vain && time_in_range(jiffies, READ_ONCE(*vain), READ_ONCE(*vain) + 2 * MYBRD_PATIENCE))
+		return false;
+	/* Reclaim has other things to write; a worker that writes for it may wait longer. */
+	if (current->flags & PF_MEMALLOC)
+		patience = min_t(unsigned long, patience, HZ / 2);
+	if (time_after(jiffies, spare->since + patience) || time_after(jiffies, spare->deadline)) {
+		if (vain)
+			WRITE_ONCE(*vain, jiffies);
 		return false;
 	}
 
@@ -430,6 +464,7 @@ VISIBLE_IF_KUNIT void mybrd_spare_init(struct mybrd_spare *spare, struct mybrd_s
 		.store		= store,
 		.gfp		= gfp,
 		.max_order	= MYBRD_ORDER,
+		.deadline	= jiffies + MYBRD_PATIENCE,
 	};
 	INIT_LIST_HEAD(&spare->runs);
 }
@@ -552,9 +587,9 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 		} else {
 			mybrd_uncharge(spare->store, nr);
 			mybrd_free_spare(spare);
-			err = gfpflags_allow_blocking(spare->gfp) ? -ENOSPC : -EAGAIN;
+			err = mybrd_may_sleep(spare) ? -ENOSPC : -EAGAIN;
 		}
-		if (gfpflags_allow_blocking(spare->gfp))
+		if (mybrd_may_sleep(spare))
 			cond_resched();
 	}
 	list_splice(&before, &spare->runs);
@@ -596,24 +631,31 @@ static void mybrd_count_nodes(struct mybrd_store *store, long more)
 }
 
 /*
- * Get hold of this CPU's nodes, until radix_tree_preload_end().  Returns whether they are
- * enough for any insert.
+ * Get hold of this CPU's nodes, until radix_tree_preload_end(), and of more of them where
+ * there are too few.  radix_tree_preload() is for those who may reclaim.  idr_preload()
+ * takes the same lock in any case, and adds what comes without that.
  */
-static bool mybrd_preload(struct mybrd_spare *spare)
+static void mybrd_preload(const struct mybrd_spare *spare)
 {
-	bool enough = false;
+	if (!gfpflags_allow_blocking(spare->gfp) || radix_tree_preload(spare->gfp))
+		idr_preload(spare->gfp & ~__GFP_DIRECT_RECLAIM);
+}
 
-	if (gfpflags_allow_blocking(spare->gfp)) {
-		spare->refused = MYBRD_NO_PAGE;
-		spare->since = jiffies;
-		do {
-			enough = !radix_tree_preload(spare->gfp);
-		} while (!enough && mybrd_wait_for_pages(spare));
-	}
-	/* Without reclaim this takes the lock, and does no more. */
-	if (!enough)
-		radix_tree_maybe_preload(GFP_NOWAIT);
-	return enough;
+/*
+ * Are there enough nodes for an insert?  It may need @private ones, and as many as the
+ * path has levels to make the tree higher.  An insert that needs several nodes for itself
+ * and gets only some of them leaves empty ones behind, for ever.  One that needs a single
+ * one gets it or leaves none.
+ */
+static bool mybrd_may_insert(struct mybrd_store *store, pgoff_t index, unsigned long private)
+{
+	unsigned int levels = DIV_ROUND_UP(fls_long(index), RADIX_TREE_MAP_SHIFT);
+
+	lockdep_assert_held(&store->lock);
+	if (!store->nr_pages)
+		private = 0;
+	return (store->nr_pages && private <= 1) ||
+	       __this_cpu_read(radix_tree_preloads.nr) >= private + levels;
 }
 
 /*
@@ -624,38 +666,38 @@ static bool mybrd_preload(struct mybrd_spare *spare)
 static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct page *page,
 			    unsigned int nr)
 {
-	bool enough_nodes = mybrd_preload(spare);
 	struct mybrd_store *store = spare->store;
 	unsigned int inserted = 0;
 	unsigned long nodes;
 	int err;
 
-	/*
-	 * An insert that needs several nodes for itself and gets only some of them leaves
-	 * empty ones behind, for ever.  One that needs a leaf gets it or changes nothing.
-	 */
-	spin_lock(&store->lock);
-	nodes = mybrd_private_nodes(store, index);
-	err = enough_nodes || nodes <= 1 ? 0 : -ENOMEM;
-	while (!err && inserted < nr) {
-		err = radix_tree_insert(&store->pages, index + inserted, page + inserted);
-		trace_mybrd_insert(store, index + inserted, !err);
-		inserted += !err;
-	}
-	if (inserted) {
-		WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
-		WRITE_ONCE(store->inserts, store->inserts + inserted);
-		if (store->nr_pages > store->peak_pages)
-			WRITE_ONCE(store->peak_pages, store->nr_pages);
-		atomic_long_add(inserted, &mybrd_stored);
-		mybrd_count_nodes(store, nodes);
-	}
-	spin_unlock(&store->lock);
-	radix_tree_preload_end();
+	spare->refused = MYBRD_NO_PAGE;
+	spare->since = jiffies;
+	do {
+		mybrd_preload(spare);
+		spin_lock(&store->lock);
+		nodes = mybrd_private_nodes(store, index);
+		err = mybrd_may_insert(store, index, nodes) ? 0 : -ENOMEM;
+		while (!err && inserted < nr) {
+			err = radix_tree_insert(&store->pages, index + inserted, page + inserted);
+			trace_mybrd_insert(store, index + inserted, !err);
+			inserted += !err;
+		}
+		if (inserted) {
+			WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
+			WRITE_ONCE(store->inserts, store->inserts + inserted);
+			if (store->nr_pages > store->peak_pages)
+				WRITE_ONCE(store->peak_pages, store->nr_pages);
+			atomic_long_add(inserted, &mybrd_stored);
+			mybrd_count_nodes(store, nodes);
+		}
+		spin_unlock(&store->lock);
+		radix_tree_preload_end();
+		if (err != -ENOMEM || inserted)
+			return inserted;
+	} while (mybrd_wait_for_pages(spare));
 
-	if (err != -ENOMEM || inserted)
-		return inserted;
-	return gfpflags_allow_blocking(spare->gfp) ? -ENOSPC : -EAGAIN;
+	return mybrd_may_sleep(spare) ? -ENOSPC : -EAGAIN;
 }
 
 /**
@@ -724,7 +766,7 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 /*
  * Have a spare page for each hole in [first, last].  A write that is refused looks again
  * as long as something is on its way: another write may have filled its holes.  It holds
- * no spare page while it waits, so that no two writes wait for each other.
+ * no spare page while it waits for a limit, so that no two writes wait for each other.
  */
 static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -740,7 +782,7 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 		spare->since = since;
 		if (mybrd_wait_for_pages(spare))
 			continue;
-		if (!gfpflags_allow_blocking(spare->gfp) && mybrd_patience(spare))
+		if (!mybrd_may_sleep(spare) && mybrd_patience(spare))
 			return -EAGAIN;
 		/* What was on its way when it was refused may have arrived by the last look. */
 		if (settled)
@@ -813,7 +855,7 @@ VISIBLE_IF_KUNIT int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t firs
 		err = mybrd_make_leaf(spare, first, end);
 		if (end == last)
 			break;
-		if (gfpflags_allow_blocking(spare->gfp))
+		if (mybrd_may_sleep(spare))
 			cond_resched();
 	}
 	return err;
@@ -1382,19 +1424,20 @@ static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio 
 }
 
 /*
- * How a write allocates.  A page that is written to free memory, to swap or by reclaim,
- * is freed when it is written.  So such a write may take a part of what is kept for
- * atomic allocations; the rest of the emergency reserves is not ours (NOMEMALLOC).
+ * How a write allocates: not into filesystems or swap above us (NOIO), not into the OOM
+ * killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
+ *
+ * A page that is written to free memory, to swap or by reclaim, is freed when it is
+ * written.  So such a write may go as deep into the reserves as atomic allocations, and
+ * waits where they fail.  Where a worker runs the request, REQ_SWAP alone tells.
  */
 static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 {
-	gfp_t gfp = MYBRD_GFP;
-
 	if (nowait)
-		gfp &= ~__GFP_DIRECT_RECLAIM;
+		return MYBRD_GFP & ~__GFP_DIRECT_RECLAIM;
 	if (current->flags & PF_MEMALLOC || bio->bi_opf & REQ_SWAP)
-		gfp |= __GFP_HIGH;
-	return gfp;
+		return GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN;
+	return MYBRD_GFP;
 }
 
 /*
@@ -1539,12 +1582,13 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 /*
  * The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is.
  *
- * The caller of a polled bio waits for its end, and 6.1 sets REQ_NOWAIT on each of them,
- * however often it was sent back.  So such a bio may sleep.
+ * A worker may sleep, whatever the bio says.  One of a workqueue submits what was
+ * throttled, or handed down by a driver above, when the caller has left.  One of io-wq
+ * submits what was sent back once, and on 6.1 a polled bio of it says REQ_NOWAIT again.
  */
 static bool mybrd_is_nowait(const struct bio *bio)
 {
-	return (bio->bi_opf & (REQ_NOWAIT | REQ_POLLED)) == REQ_NOWAIT;
+	return bio->bi_opf & REQ_NOWAIT && !(current->flags & (PF_WQ_WORKER | PF_IO_WORKER));
 }
 
 static noinline void mybrd_submit_other(struct bio *bio, bool stat)
@@ -1556,7 +1600,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 
 	/* A nowait bio is counted when it is done: one that is sent back is no I/O. */
 	if (stat && !nowait)
-		bio_start_io_acct(bio);
+		mybrd_start_io_acct(bio, start);
 	/* Without statistics mybrd_submit_bio() has tried the one page already. */
 	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
 		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, nowait);
@@ -1567,7 +1611,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 	if (err)
 		bio->bi_status = errno_to_blk_status(err);
 	if (stat && nowait)
-		bio_start_io_acct(bio);
+		mybrd_start_io_acct(bio, start);
 	if (stat)
 		bio_end_io_acct(bio, start);
 	bio_endio(bio);
@@ -1585,8 +1629,25 @@ static void mybrd_submit_bio(struct bio *bio)
 }
 
 /*
- * The queue is BLK_MQ_F_BLOCKING, so a request may sleep, whatever its bios say.  It must
- * not be sent back: the one who asked not to wait has left, and nobody asks again.
+ * Merged swap is written to free memory, and has little: each bio ends, and frees its
+ * pages, before the next one needs some.
+ */
+static void mybrd_swap_out(struct mybrd_target *target, struct request *rq)
+{
+	unsigned int bytes;
+	int err;
+
+	do {
+		bytes = rq->bio->bi_iter.bi_size;
+		err = mybrd_do_io(target, rq->bio, bytes, false);
+	} while (blk_update_request(rq, errno_to_blk_status(err), bytes));
+	__blk_mq_end_request(rq, errno_to_blk_status(err));
+}
+
+/*
+ * The queue is BLK_MQ_F_BLOCKING, so a request may sleep, whatever its bios say, as with
+ * other drivers that have such a queue.  It is never sent back: the caller that asked not
+ * to wait may have left, and then nobody asks again.
  */
 static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
@@ -1596,6 +1657,10 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	int err = 0;
 
 	blk_mq_start_request(rq);
+	if (bio && bio->bi_next && op_is_write(req_op(rq)) && bio->bi_opf & REQ_SWAP) {
+		mybrd_swap_out(target, rq);
+		return BLK_STS_OK;
+	}
 	if (bio && (bio->bi_next || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
 		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), false);
 	blk_mq_end_request(rq, errno_to_blk_status(err));
@@ -1607,23 +1672,30 @@ static const struct blk_mq_ops mybrd_mq_ops = {
 };
 
 /*
- * Disks appear while the module is being loaded.  Whoever opens one waits for the end of
- * that: a load that fails must have no opener, for it takes the code away.
+ * Disks and files appear while the module is being loaded.  An open of one waits for the
+ * end of that: a load that fails must leave nothing open, for it takes the code away.
  */
 static DECLARE_COMPLETION(mybrd_loaded);
 static int mybrd_load_error;
+
+static int mybrd_wait_for_load(void)
+{
+	int err = wait_for_completion_killable(&mybrd_loaded);
+
+	if (!err && mybrd_load_error)
+		err = -ENXIO;
+	return err;
+}
 
 /* Called under disk->open_mutex, which is what makes a claim (mybrd_claim()) a promise. */
 static int mybrd_open_disk(struct gendisk *disk)
 {
 	struct mybrd_target *target = disk->private_data;
-	int err = wait_for_completion_killable(&mybrd_loaded);
+	int err = mybrd_wait_for_load();
 
-	if (err)
-		return err;
-	if (mybrd_load_error)
-		return -ENXIO;
-	return target->claimed ? -EBUSY : 0;
+	if (!err && target->claimed)
+		err = -EBUSY;
+	return err;
 }
 
 static const struct block_device_operations mybrd_bio_fops = {
@@ -1777,10 +1849,17 @@ static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
 	return err ? ERR_PTR(err) : set;
 }
 
+/*
+ * The last reference to a disk reads ->fops, which go with the module.  An open() that
+ * came too late has one for a moment, so ours is to be the last.
+ */
 static void mybrd_put_disk(struct mybrd_target *target)
 {
-	if (target->disk)
+	if (target->disk) {
+		while (kref_read(&disk_to_dev(target->disk)->kobj.kref) > 1)
+			schedule_timeout_uninterruptible(1);
 		put_disk(target->disk);
+	}
 	target->disk = NULL;
 	if (target->tag_set.tags)
 		blk_mq_free_tag_set(&target->tag_set);
@@ -2096,7 +2175,19 @@ static const struct seq_operations mybrd_targets_sops = {
 	.stop	= mybrd_targets_stop,
 	.show	= mybrd_targets_show,
 };
-DEFINE_SEQ_ATTRIBUTE(mybrd_targets);
+
+static int mybrd_targets_open(struct inode *inode, struct file *file)
+{
+	return mybrd_wait_for_load() ?: seq_open(file, &mybrd_targets_sops);
+}
+
+static const struct file_operations mybrd_targets_fops = {
+	.owner		= THIS_MODULE,
+	.open		= mybrd_targets_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= seq_release,
+};
 
 static int mybrd_target_show(struct seq_file *m, void *v)
 {
@@ -2116,7 +2207,19 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 	mybrd_put_target(target);
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(mybrd_target);
+
+static int mybrd_target_open(struct inode *inode, struct file *file)
+{
+	return mybrd_wait_for_load() ?: single_open(file, mybrd_target_show, NULL);
+}
+
+static const struct file_operations mybrd_target_fops = {
+	.owner		= THIS_MODULE,
+	.open		= mybrd_target_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= single_release,
+};
 
 /* /sys/block/DISK/mybrd/: the directory goes, its readers with it, in del_gendisk(). */
 #define MYBRD_COUNTER(name, format, value)						\
@@ -2682,7 +2785,7 @@ static int __init mybrd_init(void)
 	}
 	mybrd_load_error = err;
 	complete_all(&mybrd_loaded);
-	/* An opener that is being refused holds open_mutex, for which del_gendisk() waits. */
+	/* An open() that is being refused is waited for by del_gendisk() and debugfs_remove(). */
 	if (err)
 		mybrd_remove_all();
 	return err;

@@ -60,6 +60,7 @@
  *	wait, and those that a write in flight has set aside
  * @nr_nodes: nodes of the tree, or a few more; under @lock
  * @refusals: writes that got ENOSPC
+ * @vain_wait: when a write last waited for @max_pages in vain, in jiffies
  * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and who
  *	charges meanwhile goes by either
  * @node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
@@ -76,21 +77,19 @@ struct mybrd_store {
 	atomic_long_t		charged;
 	unsigned long		nr_nodes;
 	atomic_long_t		refusals;
+	unsigned long		vain_wait;
 	unsigned long		max_pages;
 	int			node;
 	dev_t			dev;
 };
 
-/*
- * How a write allocates: not into filesystems or swap above us (NOIO), not into the OOM
- * killer (NORETRY), not from the emergency reserves (NOMEMALLOC).  One that may not
- * sleep leaves __GFP_DIRECT_RECLAIM out, one that frees memory adds __GFP_HIGH.
- */
+/* How most writes allocate, see mybrd_write_gfp(). */
 #define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
 /**
  * enum mybrd_refusal - why a write did not get its pages
  * @MYBRD_NOT_REFUSED: it did
+ * @MYBRD_TOO_MUCH: more than a limit will ever allow
  * @MYBRD_STORE_FULL: the disk's own limit
  * @MYBRD_MODULE_FULL: the limit for all disks
  * @MYBRD_MEMORY_LOW: the rest of the system would not keep its reserve
@@ -98,6 +97,7 @@ struct mybrd_store {
  */
 enum mybrd_refusal {
 	MYBRD_NOT_REFUSED,
+	MYBRD_TOO_MUCH,
 	MYBRD_STORE_FULL,
 	MYBRD_MODULE_FULL,
 	MYBRD_MEMORY_LOW,
@@ -112,6 +112,7 @@ enum mybrd_refusal {
  * @max_order: the largest piece, as a power of two, that is worth asking for
  * @refused: why the write does not go on
  * @since: when it began to wait for that, in jiffies
+ * @deadline: when it waits for nothing any more, in jiffies
  */
 struct mybrd_spare {
 	struct mybrd_store	*store;
@@ -120,6 +121,7 @@ struct mybrd_spare {
 	unsigned int		max_order;
 	enum mybrd_refusal	refused;
 	unsigned long		since;
+	unsigned long		deadline;
 };
 
 enum mybrd_queue_mode {

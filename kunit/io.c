@@ -13,6 +13,7 @@
 #include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "common.h"
 
@@ -752,18 +753,50 @@ static void nowait_without_a_node(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, writes_in_flight(), 0L);
 }
 
-/*
- * A path of several nodes can't be had without sleep. A polled write may sleep: 6.1 would
- * send it again for ever.
- */
+/* The path of nodes that the first page of a disk needs comes without sleep, or not at all. */
 static void nowait_on_an_empty_disk(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS), -EAGAIN);
+	int err;
+
+	watch(test, SLAB_ALLOCATION, 0);
+	use_up_nodes(test);
+	err = write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
+	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 	KUNIT_EXPECT_TRUE(test, radix_tree_empty(&io.store->pages));
-	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE | REQ_NOWAIT | REQ_POLLED,
-					      3 * PAGE_SECTORS, PAGE_SECTORS), 0);
+
+	KUNIT_EXPECT_EQ(test, write_nowait(0, (DISK_PAGES - 1) * PAGE_SECTORS, PAGE_SECTORS), 0);
+	KUNIT_EXPECT_FALSE(test, is_hole(DISK_PAGES - 1));
+	KUNIT_EXPECT_EQ(test, write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS), 0);
 	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
 	expect_model(test, 0, MODEL_PAGES - 1);
+}
+
+struct long_write {
+	struct work_struct work;
+	int err;
+};
+
+static void write_long_nowait(struct work_struct *work)
+{
+	struct long_write *write = container_of(work, struct long_write, work);
+
+	write->err = submit_directly(REQ_OP_WRITE | REQ_NOWAIT, 0, BIO_MAX_VECS * PAGE_SECTORS + 1);
+}
+
+/* A worker submits for a caller that has left: what comes from it may sleep. */
+static void nowait_of_a_worker(struct kunit *test)
+{
+	struct long_write write;
+
+	lay_out_op(&op_cases[1], BIO_MAX_VECS * PAGE_SECTORS + 1);
+	INIT_WORK_ONSTACK(&write.work, write_long_nowait);
+	write_long_nowait(&write.work);
+	KUNIT_EXPECT_EQ(test, write.err, -EAGAIN);
+	schedule_work(&write.work);
+	flush_work(&write.work);
+	destroy_work_on_stack(&write.work);
+	KUNIT_EXPECT_EQ(test, write.err, 0);
 }
 
 /* At a limit a nowait write is -EAGAIN where waiting could help, else -ENOSPC. */
@@ -984,7 +1017,6 @@ static void write_beside_a_spike_of_dirty_cache(struct kunit *test)
 	bool waited;
 
 	lay_out_op(&op_cases[1], (MYBRD_BATCH + 1) * PAGE_SECTORS);
-	mybrd_vain_wait = jiffies - 20 * HZ;
 	add_dirty_cache(spike);
 	task = write_in_background(test, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
 	waited = comes_true(write_waits());
@@ -1002,7 +1034,6 @@ static void write_beside_dirty_cache_that_stays(struct kunit *test)
 	int err, again;
 
 	lay_out_op(&op_cases[1], (MYBRD_BATCH + 1) * PAGE_SECTORS);
-	mybrd_vain_wait = jiffies - 20 * HZ;
 	add_dirty_cache(spike);
 	start = jiffies;
 	err = submit_directly(REQ_OP_WRITE, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
@@ -1342,6 +1373,9 @@ static void long_io(struct kunit *test)
 static int io_test_init(struct kunit *test)
 {
 	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
+	/* Nobody has waited in vain yet. */
+	mybrd_vain_wait = jiffies - 20 * HZ;
+	io.store->vain_wait = mybrd_vain_wait;
 	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
 }
 
@@ -1411,6 +1445,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE(nowait_into_a_hole),
 	KUNIT_CASE(nowait_without_a_node),
 	KUNIT_CASE(nowait_on_an_empty_disk),
+	KUNIT_CASE(nowait_of_a_worker),
 	KUNIT_CASE(nowait_beyond_the_limit),
 	KUNIT_CASE_PARAM(one_hole_without_a_node, one_hole_gen_params),
 	KUNIT_CASE_PARAM(long_io, long_gen_params),

@@ -77,20 +77,33 @@ is "$(only /dev/mybrd-a y 0 32768) $(only /dev/mybrd-a '\0' 32768 229376) $(coun
 	"all of it: what was there before is unchanged"
 remove a
 
-# Who may not wait is told so, and the log is not: the kernel calls an error that is not quiet one of the disk.
-target a size=64M queue_mode=mq
-marker nowait: begin
-run_perl <<'END'
+# A nowait write goes into a hole, too, and none of that is in the log.
+for mode in $(modes); do
+	target a size=64M queue_mode="$mode"
+	marker "nowait: begin $mode"
+	run_perl "$mode" <<'END'
+my ($mode) = @ARGV;
 sysopen(my $disk, "/dev/mybrd-a", O_RDWR | 040000) or die "open: $!";
 my $memory = "\0" x 8192;
 my $iov = pack("QQ", (unpack("Q", pack("p", $memory)) + 4095) & ~4095, 4096);
-is(syscall(328, fileno $disk, $iov, 1, 0, 0, 8) < 0 ? error_name() : "done", "EAGAIN",	# pwritev2, RWF_NOWAIT
-	"a nowait write into a hole is sent back");
-is(syscall(328, fileno $disk, $iov, 1, 0, 0, 0), 4096, "and done where it may wait");
-is(syscall(328, fileno $disk, $iov, 1, 0, 0, 8), 4096, "and where there is a page");
+# pwritev2
+my $put = sub { my $did = syscall(328, fileno $disk, $iov, 1, $_[0] << 12, 0, $_[1]); return $did < 0 ? error_name() : $did };
+my $nowait = 8;	# RWF_NOWAIT
+is($put->($_, $nowait), 4096, "$mode: a nowait write into a hole: page $_") for 5, 6, 70, 9000;
+is($put->($_, $nowait), 4096, "$mode: and over what is there: page $_") for 5, 9000;
 END
-is "$(log_since "nowait: begin" | grep mybrd-a)" "" "none of which is in the log"
-remove a
+	is "$(log_since "nowait: begin $mode" | grep mybrd-a)" "" "$mode: none of which is in the log"
+	remove a
+done
+
+# 6.1 lets people say that there is a cache to flush, and sends flushes from then on.
+for mode in $(modes); do
+	target a size=64M queue_mode="$mode"
+	echo "write back" >$queue/write_cache 2>/dev/null || true
+	ok "$mode: flushes, write_cache being '$(cat $queue/write_cache)'" \
+		dd if=/dev/zero of=/dev/mybrd-a bs=64k count=3 oflag=sync conv=fsync status=none
+	remove a
+done
 
 # Counted in both modes alike
 for mode in $(modes); do

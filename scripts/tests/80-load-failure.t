@@ -50,6 +50,21 @@ sub failing_loads {
 	my ($error, $begin) = allocations("size=0");
 	$begin = $one - $disk if $begin > $one - $disk;
 	$begin -= 10;
+	# Somebody opens the disk as soon as it is there. Nobody gets one of a load that fails, which
+	# could not end while they keep it.
+	unlink "/tmp/opened";
+	defined(my $opener = fork) or die "fork: $!";
+	while (!$opener) {
+		sysopen(my $disk, "/dev/mybrd", O_RDONLY) or next;
+		select undef, undef, undef, 0.2;
+		my $state = -e "/sys/module/mybrd" ? slurp("/sys/module/mybrd/initstate") : "gone";
+		if ($state ne "live") {
+			open(my $opened, ">>", "/tmp/opened");
+			print $opened " $state";
+		}
+		close $disk;
+		select undef, undef, undef, 0.3;
+	}
 	print "# $mode: a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own\n";
 	is("$error " . ($begin > 0 && $disk > 20 ? "many" : "$begin, $disk"), "EINVAL many",
 		"$mode: there are allocations that can fail");
@@ -71,6 +86,9 @@ sub failing_loads {
 		$loads++;
 		last if $nth > 2 * $two;
 	}
+	kill "KILL", $opener;
+	waitpid $opener, 0;
+	is(-e "/tmp/opened" ? slurp("/tmp/opened") : "", "", "$mode: nobody opened a disk of a load that was refused");
 	print "# $loads allocations failed, $refused times the load did\n";
 	my $end = $begin + $loads * $step;
 	is($end > $two - $disk / 2 && $end < $two + $disk / 2 ? "all" : "$end of $two", "all",
