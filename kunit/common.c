@@ -5,7 +5,6 @@
 #include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/kprobes.h>
-#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/version.h>
 
@@ -97,6 +96,50 @@ void discard(struct kunit *test, pgoff_t first, pgoff_t last)
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
 }
 
+static void drop_target(void *arg)
+{
+	struct mybrd_target *target = arg;
+	LIST_HEAD(doomed);
+
+	list_add(&target->doomed, &doomed);
+	mybrd_remove_targets(&doomed);
+}
+
+struct mybrd_target *try_target(struct kunit *test, const char *name,
+				const struct mybrd_config *config)
+{
+	struct mybrd_target *target = mybrd_add_target(name, config);
+
+	if (!IS_ERR(target))
+		defer(test, drop_target, target);
+	return target;
+}
+
+struct mybrd_target *add_target(struct kunit *test, const char *name,
+				const struct mybrd_config *config)
+{
+	struct mybrd_target *target = try_target(test, name, config);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	return target;
+}
+
+void remove_target(struct kunit *test, struct mybrd_target *target)
+{
+	undo_now(test, drop_target, target);
+}
+
+static void set_waiting_max(void *max)
+{
+	mybrd_waiting_max = (long)max;
+}
+
+void limit_waiting(struct kunit *test, long max)
+{
+	defer(test, set_waiting_max, (void *)mybrd_waiting_max);
+	mybrd_waiting_max = max;
+}
+
 int store_test_init(struct kunit *test)
 {
 	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
@@ -115,6 +158,7 @@ void store_test_exit(struct kunit *test)
 
 	if (!store)
 		return;
+	undo_all(test);
 	mybrd_store_empty(store);
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
@@ -124,9 +168,16 @@ void store_test_exit(struct kunit *test)
 	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
 }
 
+struct reader {
+	bool (*look)(void *arg);
+	void *arg;
+	bool (*until)(void);
+	struct completion inside;
+};
+
 static bool reader_may_leave(struct reader *reader)
 {
-	return kthread_should_stop() || (reader->until && reader->until());
+	return thread_should_stop() || (reader->until && reader->until());
 }
 
 static int reader_thread(void *data)
@@ -145,25 +196,31 @@ static int reader_thread(void *data)
 	rcu_read_unlock();
 
 	/* Out of patience is wrong as well: what came later was not under a reader. */
-	wrong += !reader_may_leave(reader);
-	while (!kthread_should_stop())
-		msleep(20);
-	return wrong;
+	return wrong + !reader_may_leave(reader);
 }
 
-void reader_enter(struct kunit *test, struct reader *reader, bool (*look)(void *arg), void *arg)
+static struct thread *enter(struct kunit *test, bool (*look)(void *arg), void *arg,
+			    bool (*until)(void))
 {
+	struct reader *reader = alloc_for(test, sizeof(*reader));
+	struct thread *thread;
+
+	assert_off_stack(test, arg);
+	*reader = (struct reader) { .look = look, .arg = arg, .until = until };
 	init_completion(&reader->inside);
-	reader->look = look;
-	reader->arg = arg;
-	reader->task = kthread_run(reader_thread, reader, "mybrd-reader");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, reader->task);
+	thread = thread_start(test, reader_thread, reader);
 	wait_for_completion(&reader->inside);
+	return thread;
 }
 
-int reader_leave(struct reader *reader)
+struct thread *reader_enter(struct kunit *test, bool (*look)(void *arg), void *arg)
 {
-	return kthread_stop(reader->task);
+	return enter(test, look, arg, NULL);
+}
+
+struct thread *reader_enter_until(struct kunit *test, bool (*until)(void))
+{
+	return enter(test, nothing_to_see, NULL, until);
 }
 
 bool nothing_to_see(void *arg)
@@ -176,12 +233,20 @@ bool write_waits(void)
 	return wq_has_sleeper(&mybrd_waiting_wq);
 }
 
+struct relay {
+	bool (*look)(void *arg, void **found);
+	void *arg;
+	struct thread *threads[2];
+	struct task_struct *inside;	/* who entered last */
+	unsigned int changes;
+};
+
 static int relay_thread(void *data)
 {
 	struct relay *relay = data;
 	bool relieved, stay;
 
-	while (!kthread_should_stop()) {
+	while (!thread_should_stop()) {
 		void *found = NULL;
 
 		rcu_read_lock();
@@ -193,7 +258,7 @@ static int relay_thread(void *data)
 			cpu_relax();
 			/* Pairs with the release above, in the other thread. */
 			relieved = smp_load_acquire(&relay->inside) != current ||
-				   kthread_should_stop();
+				   thread_should_stop();
 			stay = relay->look(relay->arg, &found);
 		} while (stay || !relieved);
 		rcu_read_unlock();
@@ -202,14 +267,18 @@ static int relay_thread(void *data)
 	return 0;
 }
 
-void relay_start(struct kunit *test, struct relay *relay)
+struct relay *relay_start(struct kunit *test, bool (*look)(void *arg, void **found), void *arg)
 {
+	struct relay *relay = alloc_for(test, sizeof(*relay));
 	int i;
 
+	assert_off_stack(test, arg);
+	relay->look = look;
+	relay->arg = arg;
 	for (i = 0; i < 2; i++)
-		relay->tasks[i] = kthread_run(relay_thread, relay, "mybrd-relay%d", i);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(relay->tasks[0]) || IS_ERR(relay->tasks[1]));
+		relay->threads[i] = thread_start(test, relay_thread, relay);
 	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(relay->changes) > 10));
+	return relay;
 }
 
 void relay_stop(struct relay *relay)
@@ -217,7 +286,7 @@ void relay_stop(struct relay *relay)
 	int i;
 
 	for (i = 0; i < 2; i++)
-		kthread_stop(relay->tasks[i]);
+		thread_stop(relay->threads[i]);
 }
 
 #ifdef CONFIG_KRETPROBES
@@ -323,6 +392,18 @@ static void register_watchers(struct kunit *test)
 		watchers[i].registered = !register_kretprobe(&watchers[i].probe);
 }
 
+static bool unwatched_later;
+
+static void unwatch_all(void *unused)
+{
+	int i;
+
+	for (i = 0; i < NR_WATCHED; i++)
+		if (watchers[i].task)
+			unwatch(i);
+	unwatched_later = false;
+}
+
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 {
 	struct watcher *watcher = &watchers[which];
@@ -332,6 +413,10 @@ void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 	if (!watcher->registered)
 		kunit_skip(test, "this kernel has no %s()",
 			   watcher->probe.kp.symbol_name);
+	/* Once a case: another watch may have all allocations fail by then. */
+	if (!unwatched_later)
+		defer(test, unwatch_all, NULL);
+	unwatched_later = true;
 	watcher->begun = 0;
 	watch_anew(which, nr_fail);
 	watcher->task = current;

@@ -11,6 +11,7 @@
 #include <linux/jiffies.h>
 
 #include "mybrd.h"
+#include "threads.h"
 
 /* Longer than anything here takes on a slow machine. */
 #define PATIENCE	(15 * HZ)
@@ -56,28 +57,29 @@ void use_up_nodes(struct kunit *test);
 /* Discard pages of the store that is test->priv. */
 void discard(struct kunit *test, pgoff_t first, pgoff_t last);
 
+/* A target that is removed when the case is over, or why there is none; or one in any case. */
+struct mybrd_target *try_target(struct kunit *test, const char *name,
+				const struct mybrd_config *config);
+struct mybrd_target *add_target(struct kunit *test, const char *name,
+				const struct mybrd_config *config);
+/* Earlier than that; in any thread. */
+void remove_target(struct kunit *test, struct mybrd_target *target);
+
+/* What may wait for a grace period, in this case. */
+void limit_waiting(struct kunit *test, long max);
+
 /* For suites about one store: test->priv is an empty one, and ends as it began, nodes included. */
 int store_test_init(struct kunit *test);
 void store_test_exit(struct kunit *test);
 
 /*
  * A reader: a thread that enters a read-side section, calls @look(@arg) there
- * again and again, and stays until it is told to leave, or until @until() where
- * that is set. The return value of reader_leave() says how often @look found
- * something wrong.
+ * again and again, and stays until it is stopped, or until @until() holds.
+ * thread_stop() returns how often @look found something wrong.
  */
-struct reader {
-	struct task_struct *task;
-	struct completion inside;
-	bool (*look)(void *arg);
-	void *arg;
-	bool (*until)(void);
-};
-
-void reader_enter(struct kunit *test, struct reader *reader, bool (*look)(void *arg), void *arg);
-int reader_leave(struct reader *reader);
-
-/* For a reader that is only there. */
+struct thread *reader_enter(struct kunit *test, bool (*look)(void *arg), void *arg);
+/* One that is only there. */
+struct thread *reader_enter_until(struct kunit *test, bool (*until)(void));
 bool nothing_to_see(void *arg);
 
 /* For a reader that stays until a write waits for pages, or a discard for a grace period. */
@@ -89,15 +91,7 @@ bool write_waits(void);
  * @look(@arg, &found) again and again, with found being NULL at the start of a
  * section, and stays longer while that returns true.
  */
-struct relay {
-	bool (*look)(void *arg, void **found);
-	void *arg;
-	struct task_struct *tasks[2];
-	struct task_struct *inside;	/* who entered last */
-	unsigned int changes;
-};
-
-void relay_start(struct kunit *test, struct relay *relay);
+struct relay *relay_start(struct kunit *test, bool (*look)(void *arg, void **found), void *arg);
 void relay_stop(struct relay *relay);
 
 /*
@@ -117,7 +111,7 @@ enum watched {
 	NR_WATCHED
 };
 
-/* Skips the test where the kernel has no such function to watch. */
+/* Skips the test where the kernel has no such function to watch.  A case that ends unwatches. */
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail);
 /*
  * Count from 0 again.  Unlike watch(), which patches code and may have to wait for

@@ -6,7 +6,6 @@
 #include <linux/bio.h>
 #include <linux/highmem.h>
 #include <linux/hw_breakpoint.h>
-#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/part_stat.h>
 #include <linux/perf_event.h>
@@ -802,17 +801,17 @@ static void nowait_of_a_worker(struct kunit *test)
 /* At a limit a nowait write is -EAGAIN where waiting could help, else -ENOSPC. */
 static void nowait_beyond_the_limit(struct kunit *test)
 {
-	struct reader reader = {};
+	struct thread *reader;
 	int full, waiting;
 
 	fill_disk(test, BIT(3));
 	rcu_barrier();
 	io.store->max_pages = io.store->nr_pages;
 	full = write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS);
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter(test, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 2, 2, false), 0);
 	waiting = write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS);
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	io.store->max_pages = ULONG_MAX;
 	KUNIT_EXPECT_EQ(test, full, -ENOSPC);
 	KUNIT_EXPECT_EQ(test, waiting, -EAGAIN);
@@ -920,7 +919,7 @@ static void write_beyond_the_limit(struct kunit *test)
 static void write_while_memory_is_on_its_way(struct kunit *test)
 {
 	const struct layout layout = { ONE_SEGMENT, 0 };
-	struct reader reader = { .until = write_waits };
+	struct thread *reader;
 	long waiting;
 	int err;
 
@@ -931,7 +930,7 @@ static void write_while_memory_is_on_its_way(struct kunit *test)
 
 	watch(test, RCU_BARRIER, 0);
 	watch(test, PAGE_ALLOCATION, 0);
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter_until(test, write_waits);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 3, 3, false), 0);
 	waiting = atomic_long_read(&io.store->waiting);
 
@@ -941,35 +940,27 @@ static void write_while_memory_is_on_its_way(struct kunit *test)
 	/* Not for everybody's callbacks. */
 	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
 
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, waiting, 1L);
 	KUNIT_EXPECT_EQ(test, err, 0);
 	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
 	expect_model(test, 0, MODEL_PAGES - 1);
 }
 
-/* A write of io.bv[] by another thread, which ends with kthread_stop(). */
+/* A write of io.bv[] by another thread; thread_join() has its result. */
 static sector_t background_sector;
 static unsigned int background_nr;
 
 static int background_write(void *unused)
 {
-	int err = submit(REQ_OP_WRITE, background_sector, background_nr);
-
-	while (!kthread_should_stop())
-		msleep(1);
-	return err;
+	return submit(REQ_OP_WRITE, background_sector, background_nr);
 }
 
-static struct task_struct *write_in_background(struct kunit *test, sector_t sector, unsigned int nr)
+static struct thread *write_in_background(struct kunit *test, sector_t sector, unsigned int nr)
 {
-	struct task_struct *task;
-
 	background_sector = sector;
 	background_nr = nr;
-	task = kthread_run(background_write, NULL, "mybrd-write");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	return task;
+	return thread_start(test, background_write, NULL);
 }
 
 /*
@@ -980,7 +971,7 @@ static void two_writes_into_the_last_hole(struct kunit *test)
 {
 	const struct layout layout = { ONE_SEGMENT, 0 };
 	struct mybrd_spare spare;
-	struct task_struct *task;
+	struct thread *writer;
 	bool waited;
 
 	fill_disk(test, BIT(3));
@@ -991,11 +982,11 @@ static void two_writes_into_the_last_hole(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(&spare, 1), 0);
 
 	io.store->max_pages = io.store->nr_pages + 1;
-	task = write_in_background(test, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	writer = write_in_background(test, 3 * PAGE_SECTORS, PAGE_SECTORS);
 	waited = comes_true(write_waits());
 	KUNIT_EXPECT_EQ(test, insert_spare(&spare, 3), 0);
 	mybrd_free_spare(&spare);
-	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(writer), 0);
 	io.store->max_pages = ULONG_MAX;
 
 	KUNIT_EXPECT_TRUE(test, waited);
@@ -1009,19 +1000,25 @@ static void add_dirty_cache(long pages)
 	mod_node_page_state(page_pgdat(io.buf), NR_FILE_DIRTY, pages);
 }
 
+static void drop_dirty_cache(void *pages)
+{
+	add_dirty_cache(-(long)pages);
+}
+
 /* Memory that is dirty page cache now is soon free, so a write waits a moment for it. */
 static void write_beside_a_spike_of_dirty_cache(struct kunit *test)
 {
 	const long spike = totalram_pages();
-	struct task_struct *task;
+	struct thread *writer;
 	bool waited;
 
 	lay_out_op(&op_cases[1], (MYBRD_BATCH + 1) * PAGE_SECTORS);
 	add_dirty_cache(spike);
-	task = write_in_background(test, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
+	defer(test, drop_dirty_cache, (void *)spike);
+	writer = write_in_background(test, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
 	waited = comes_true(write_waits());
-	add_dirty_cache(-spike);
-	KUNIT_EXPECT_EQ(test, kthread_stop(task), 0);
+	undo_now(test, drop_dirty_cache, (void *)spike);
+	KUNIT_EXPECT_EQ(test, thread_join(writer), 0);
 	KUNIT_EXPECT_TRUE(test, waited);
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, MYBRD_BATCH + 1UL);
 }
@@ -1054,7 +1051,7 @@ static void write_beside_dirty_cache_that_stays(struct kunit *test)
 static void reclaim_does_not_wait_for_long(struct kunit *test)
 {
 	const struct layout layout = { ONE_SEGMENT, 0 };
-	struct reader reader = {};
+	struct thread *reader;
 	unsigned long start, took;
 	unsigned int flags;
 	int err;
@@ -1062,7 +1059,7 @@ static void reclaim_does_not_wait_for_long(struct kunit *test)
 	fill_disk(test, BIT(3));
 	rcu_barrier();
 	lay_out(&layout, PAGE_SIZE);
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter(test, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 2, 2, false), 0);
 	io.store->max_pages = io.store->nr_pages + 1;
 	start = jiffies;
@@ -1071,7 +1068,7 @@ static void reclaim_does_not_wait_for_long(struct kunit *test)
 	memalloc_noreclaim_restore(flags);
 	took = jiffies - start;
 	io.store->max_pages = ULONG_MAX;
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	KUNIT_EXPECT_LT(test, took, 2UL * HZ);
 }
@@ -1376,6 +1373,7 @@ static int io_test_init(struct kunit *test)
 	/* Nobody has waited in vain yet. */
 	mybrd_vain_wait = jiffies - 20 * HZ;
 	io.store->vain_wait = mybrd_vain_wait;
+	io.store->max_pages = ULONG_MAX;
 	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
 }
 

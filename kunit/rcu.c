@@ -3,7 +3,6 @@
  * KUnit suite mybrd_rcu: pages and their grace periods
  */
 #include <linux/bio.h>
-#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/random.h>
 
@@ -36,21 +35,22 @@ static bool look_at_old_page(void *arg)
 static void discard_under_a_reader(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	struct old_page old = { .store = store, .content = 0x5a };
+	struct old_page *old = alloc_for(test, sizeof(*old));
 	struct page *page = insert(store, 0);
-	struct reader reader = {};
+	struct thread *reader;
 	bool early;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-	memset(page_address(page), old.content, PAGE_SIZE);
-	reader_enter(test, &reader, look_at_old_page, &old);
+	*old = (struct old_page) { .store = store, .content = 0x5a };
+	memset(page_address(page), old->content, PAGE_SIZE);
+	reader = reader_enter(test, look_at_old_page, old);
 
 	discard(test, 0, 0);
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
 	early = all_freed_early(store);
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 
-	KUNIT_EXPECT_PTR_EQ(test, old.page, page);
+	KUNIT_EXPECT_PTR_EQ(test, old->page, page);
 	KUNIT_EXPECT_FALSE(test, early);
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 }
@@ -60,21 +60,22 @@ static void free_after_a_grace_period(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
 	int i, kept = 0, left = 0;
-	struct reader reader = {};
+	struct thread *reader;
 	struct page *pages[5];
 
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
 		pages[i] = insert(store, i);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pages[i]);
-		/* Ours, to watch the tree's own reference by. */
-		get_page(pages[i]);
 	}
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter(test, nothing_to_see, NULL);
+	/* Ours, to watch the tree's own reference by. */
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		get_page(pages[i]);
 	discard(test, 0, ARRAY_SIZE(pages) - 1);
 	msleep(WATCHED_MS);
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		kept += page_count(pages[i]) == 2;
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
 		left += page_count(pages[i]) == 1;
@@ -107,19 +108,20 @@ static bool look_for_freed(void *arg, void **found)
 static void grace_period_among_later_readers(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	struct freed freed = { .store = store };
-	struct relay relay = { .look = look_for_freed, .arg = &freed };
+	struct freed *freed = alloc_for(test, sizeof(*freed));
+	struct relay *relay;
 	bool seen;
 	int i;
 
+	freed->store = store;
 	for (i = 0; i < 3 * MYBRD_BATCH; i++)
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
-	relay_start(test, &relay);
+	relay = relay_start(test, look_for_freed, freed);
 	discard(test, 0, ULONG_MAX);
 	/* The readers shall see ->waiting as the discard left it, and not before. */
-	smp_store_release(&freed.discarded, true);
-	seen = comes_true(READ_ONCE(freed.seen));
-	relay_stop(&relay);
+	smp_store_release(&freed->discarded, true);
+	seen = comes_true(READ_ONCE(freed->seen));
+	relay_stop(relay);
 	KUNIT_EXPECT_TRUE(test, seen);
 }
 
@@ -127,34 +129,25 @@ static void grace_period_among_later_readers(struct kunit *test)
 static void callbacks_of_many_batches(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	struct reader reader = {};
+	struct thread *reader;
 	long waiting;
 	int i;
 
 	for (i = 0; i < 5 * MYBRD_BATCH + 3; i++)
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter(test, nothing_to_see, NULL);
 	discard(test, 0, ULONG_MAX);
 	waiting = atomic_long_read(&store->waiting);
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	rcu_barrier();
 
 	KUNIT_EXPECT_EQ(test, waiting, 5L * MYBRD_BATCH + 3);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
 }
 
-struct long_discard {
-	struct mybrd_store *store;
-	struct completion done;
-	int err;
-};
-
-static int long_discard_thread(void *arg)
+static int discard_all(void *store)
 {
-	struct long_discard *discard = arg;
-
-	discard->err = mybrd_discard_pages(discard->store, 0, ULONG_MAX, false);
-	kthread_complete_and_exit(&discard->done, 0);
+	return mybrd_discard_pages(store, 0, ULONG_MAX, false);
 }
 
 /*
@@ -164,17 +157,13 @@ static int long_discard_thread(void *arg)
 static void discard_when_too_much_waits(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	struct long_discard blocked = { .store = store };
-	const long usual = mybrd_waiting_max;
+	struct thread *reader, *blocked;
 	unsigned long pages = 0;
-	struct reader reader = {};
-	struct task_struct *task;
 	bool early;
 	int i, err;
 
-	init_completion(&blocked.done);
-	reader_enter(test, &reader, nothing_to_see, NULL);
-	mybrd_waiting_max = 32 * MYBRD_BATCH;
+	reader = reader_enter(test, nothing_to_see, NULL);
+	limit_waiting(test, 32 * MYBRD_BATCH);
 	do {
 		for (i = 0; i < 8 * MYBRD_BATCH; i++)
 			if (IS_ERR(insert(store, i)))
@@ -185,67 +174,56 @@ static void discard_when_too_much_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 0));
-	task = kthread_run(long_discard_thread, &blocked, "mybrd-discard");
-	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
+	blocked = thread_start(test, discard_all, store);
 	msleep(WATCHED_MS);
-	early = completion_done(&blocked.done) || !store->nr_pages;
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
-	if (!IS_ERR(task))
-		wait_for_completion(&blocked.done);
-	mybrd_waiting_max = usual;
-
+	early = thread_is_done(blocked) || !store->nr_pages;
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(blocked), 0);
 	KUNIT_EXPECT_FALSE(test, early);
-	KUNIT_EXPECT_EQ(test, blocked.err, 0);
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 0UL);
 }
 
 struct late_insert {
 	struct mybrd_store *store;
-	struct completion done;
 	bool go;
-	struct page *page;
 };
 
 static int late_insert_thread(void *arg)
 {
 	struct late_insert *late = arg;
 
-	while (!READ_ONCE(late->go))
+	while (!READ_ONCE(late->go) && !thread_should_stop())
 		cpu_relax();
-	late->page = insert(late->store, 0);
-	kthread_complete_and_exit(&late->done, 0);
+	return PTR_ERR_OR_ZERO(insert(late->store, 0));
 }
 
 /* RCU lets readers in beside one change of the tree, not one change beside another. */
 static void insert_waits_for_the_lock(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	struct late_insert late = { .store = store };
+	struct late_insert *late = alloc_for(test, sizeof(*late));
 	unsigned long end = jiffies + PATIENCE;
-	struct task_struct *task;
+	struct thread *thread;
 	bool paid, early;
 
-	init_completion(&late.done);
-	task = kthread_create(late_insert_thread, &late, "mybrd-insert");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	late->store = store;
+	thread = thread_start(test, late_insert_thread, late);
 
 	/* Each has a CPU to itself, as this one is not given away under the lock. */
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
-	kthread_bind(task, cpumask_last(cpu_online_mask));
-	wake_up_process(task);
+	set_cpus_allowed_ptr(thread->task, cpumask_of(cpumask_last(cpu_online_mask)));
 	spin_lock(&store->lock);
-	WRITE_ONCE(late.go, true);
+	WRITE_ONCE(late->go, true);
 	while (!(paid = atomic_long_read(&store->charged)) && time_before(jiffies, end))
 		cpu_relax();
 	mdelay(WATCHED_MS);
 	early = READ_ONCE(store->nr_pages);
 	spin_unlock(&store->lock);
-	wait_for_completion(&late.done);
+	KUNIT_EXPECT_EQ(test, thread_join(thread), 0);
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 
 	KUNIT_EXPECT_TRUE(test, paid);
 	KUNIT_EXPECT_FALSE(test, early);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, late.page);
 	KUNIT_EXPECT_EQ(test, store->nr_pages, 1UL);
 }
 
@@ -269,12 +247,12 @@ static void stress_desc(const struct stress_case *param, char *desc)
 
 KUNIT_ARRAY_PARAM(stress, stress_cases, stress_desc);
 
-struct stress_thread {
+struct stress {
 	struct mybrd_target *target;
 	unsigned int nr_pages;
 	enum req_op op;
-	struct page *buf;
-	struct task_struct *task;
+	u8 *buf;
+	struct thread *thread;
 	unsigned long rounds;
 };
 
@@ -308,30 +286,30 @@ static bool words_are_good(const void *data, pgoff_t index)
 
 static int stress_io(void *arg)
 {
-	struct stress_thread *thread = arg;
+	struct stress *stress = arg;
 	int wrong = 0;
 
-	for (; !kthread_should_stop(); thread->rounds++) {
-		pgoff_t first = get_random_u32() % thread->nr_pages;
+	for (; !thread_should_stop(); stress->rounds++) {
+		pgoff_t first = get_random_u32() % stress->nr_pages;
 		unsigned int nr = 1 + get_random_u32() % (1 << STRESS_ORDER), i;
 		struct bio_vec bv;
 		struct bio bio;
 
-		nr = min_t(unsigned int, nr, thread->nr_pages - first);
-		for (i = 0; thread->op == REQ_OP_WRITE && i < nr; i++)
-			fill_words(page_address(thread->buf + i), first + i);
+		nr = min_t(unsigned int, nr, stress->nr_pages - first);
+		for (i = 0; stress->op == REQ_OP_WRITE && i < nr; i++)
+			fill_words(stress->buf + i * PAGE_SIZE, first + i);
 
-		bio_init(&bio, thread->target->disk->part0, &bv, 1, thread->op);
+		bio_init(&bio, stress->target->disk->part0, &bv, 1, stress->op);
 		bio.bi_iter.bi_sector = first * PAGE_SECTORS;
-		if (thread->op == REQ_OP_DISCARD)
+		if (stress->op == REQ_OP_DISCARD)
 			bio.bi_iter.bi_size = nr * PAGE_SIZE;
 		else
-			__bio_add_page(&bio, thread->buf, nr * PAGE_SIZE, 0);
+			__bio_add_page(&bio, virt_to_page(stress->buf), nr * PAGE_SIZE, 0);
 		wrong += !!submit_bio_wait(&bio);
 		bio_uninit(&bio);
 
-		for (i = 0; thread->op == REQ_OP_READ && i < nr; i++)
-			wrong += !words_are_good(page_address(thread->buf + i), first + i);
+		for (i = 0; stress->op == REQ_OP_READ && i < nr; i++)
+			wrong += !words_are_good(stress->buf + i * PAGE_SIZE, first + i);
 		cond_resched();
 	}
 	return wrong;
@@ -339,15 +317,15 @@ static int stress_io(void *arg)
 
 static int stress_look(void *arg)
 {
-	struct stress_thread *thread = arg;
+	struct stress *stress = arg;
 	int wrong = 0, again;
 
-	for (; !kthread_should_stop(); thread->rounds++) {
-		pgoff_t index = get_random_u32() % thread->nr_pages;
+	for (; !thread_should_stop(); stress->rounds++) {
+		pgoff_t index = get_random_u32() % stress->nr_pages;
 		struct page *page;
 
 		rcu_read_lock();
-		page = mybrd_lookup_page(&thread->target->store, index);
+		page = mybrd_lookup_page(&stress->target->store, index);
 		for (again = 0; page && again < 4; again++)
 			wrong += !words_are_good(page_address(page), index);
 		rcu_read_unlock();
@@ -362,34 +340,28 @@ static void write_read_and_discard_at_once(struct kunit *test)
 	static const enum req_op ops[] = { REQ_OP_READ, REQ_OP_WRITE, REQ_OP_DISCARD };
 	const struct stress_case *param = test->param_value;
 	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
-	struct stress_thread threads[ARRAY_SIZE(ops) + 1] = {};
+	struct stress *stress[ARRAY_SIZE(ops) + 1];
 	struct mybrd_target *target;
 	unsigned long found = 0;
-	LIST_HEAD(doomed);
 	pgoff_t index;
 	int i;
 
 	config.size = (u64)param->nr_pages * PAGE_SIZE;
-	target = mybrd_add_target("kunit-rcu", &config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	for (i = 0; i < ARRAY_SIZE(threads); i++) {
-		struct stress_thread *thread = &threads[i];
+	target = add_target(test, "kunit-rcu", &config);
+	for (i = 0; i < ARRAY_SIZE(stress); i++) {
+		bool io = i < ARRAY_SIZE(ops);
 
-		thread->target = target;
-		thread->nr_pages = param->nr_pages;
-		thread->op = i < ARRAY_SIZE(ops) ? ops[i] : REQ_OP_READ;
-		thread->buf = alloc_pages(GFP_KERNEL, STRESS_ORDER);
-		KUNIT_ASSERT_NOT_NULL(test, thread->buf);
-		thread->task = kthread_run(i < ARRAY_SIZE(ops) ? stress_io : stress_look, thread,
-					   "mybrd-stress%d", i);
-		KUNIT_EXPECT_FALSE(test, IS_ERR(thread->task));
+		stress[i] = alloc_for(test, sizeof(*stress[i]));
+		stress[i]->target = target;
+		stress[i]->nr_pages = param->nr_pages;
+		stress[i]->op = io ? ops[i] : REQ_OP_READ;
+		stress[i]->buf = alloc_for(test, PAGE_SIZE << STRESS_ORDER);
+		stress[i]->thread = thread_start(test, io ? stress_io : stress_look, stress[i]);
 	}
 	msleep(STRESS_MS);
-	for (i = 0; i < ARRAY_SIZE(threads); i++) {
-		if (!IS_ERR(threads[i].task))
-			KUNIT_EXPECT_EQ_MSG(test, kthread_stop(threads[i].task), 0, "thread %d", i);
-		KUNIT_EXPECT_GT_MSG(test, threads[i].rounds, 0UL, "thread %d", i);
-		__free_pages(threads[i].buf, STRESS_ORDER);
+	for (i = 0; i < ARRAY_SIZE(stress); i++) {
+		KUNIT_EXPECT_EQ_MSG(test, thread_stop(stress[i]->thread), 0, "thread %d", i);
+		KUNIT_EXPECT_GT_MSG(test, stress[i]->rounds, 0UL, "thread %d", i);
 	}
 
 	rcu_barrier();
@@ -400,8 +372,6 @@ static void write_read_and_discard_at_once(struct kunit *test)
 		rcu_read_unlock();
 	}
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, found);
-	list_add(&target->doomed, &doomed);
-	mybrd_remove_targets(&doomed);
 }
 
 static struct kunit_case rcu_test_cases[] = {

@@ -302,13 +302,14 @@ static bool look_at_old_page(void *arg)
 static void delete_under_a_reader(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
-	struct old_page old = { .store = store };
+	struct old_page *old = alloc_for(test, sizeof(*old));
 	struct page *page, *found, *fresh;
-	struct reader reader = {};
+	struct thread *reader;
 
+	old->store = store;
 	page = insert(store, 1);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-	reader_enter(test, &reader, look_at_old_page, &old);
+	reader = reader_enter(test, look_at_old_page, old);
 
 	discard(test, 1, 1);
 	found = lookup(store, 1);
@@ -316,8 +317,8 @@ static void delete_under_a_reader(struct kunit *test)
 	if (!IS_ERR_OR_NULL(fresh))
 		memset_page(fresh, 0, 0x5a, PAGE_SIZE);
 
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
-	KUNIT_EXPECT_PTR_EQ(test, old.page, page);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_PTR_EQ(test, old->page, page);
 	KUNIT_EXPECT_PTR_EQ(test, found, NULL);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, fresh);
 	KUNIT_EXPECT_PTR_NE(test, fresh, page);
@@ -614,7 +615,7 @@ static void populate_around_pages(struct kunit *test)
 	const pgoff_t first = 3, last = 2 * MYBRD_BATCH + 5;
 	struct page *pages[ARRAY_SIZE(there)];
 	struct mybrd_store *store = test->priv;
-	struct reader reader = {};
+	struct thread *reader;
 	struct counters counted;
 	pgoff_t index;
 	int i, err;
@@ -627,11 +628,11 @@ static void populate_around_pages(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, first));
 
 	/* One page waits all the while. */
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter(test, nothing_to_see, NULL);
 	discard(test, first, first);
 	err = populate(store, first, last);
 	counted = counters_of(store);
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, counted.nr_pages, last - first + 1);
@@ -732,8 +733,8 @@ static void counters_after_a_mix(struct kunit *test)
 /* An insert into a store that is full but for what waits, waits for that and is done. */
 static void insert_while_pages_are_on_their_way(struct kunit *test)
 {
-	struct reader reader = { .until = write_waits };
 	struct mybrd_store *store = test->priv;
+	struct thread *reader;
 	struct page *page;
 	long waiting;
 	pgoff_t i;
@@ -743,14 +744,14 @@ static void insert_while_pages_are_on_their_way(struct kunit *test)
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
 
 	watch(test, RCU_BARRIER, 0);
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter_until(test, write_waits);
 	discard(test, 1, 1);
 	waiting = atomic_long_read(&store->waiting);
 	page = insert(store, 4);
 	/* For its own store's batch, not for everybody's callbacks. */
 	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
 
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, waiting, 1L);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
 	expect_counters(test, (struct counters) {

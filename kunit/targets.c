@@ -3,7 +3,6 @@
  * KUnit suite mybrd_targets: the life of a target, from its name to its memory
  */
 #include <linux/bio.h>
-#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/poison.h>
 #include <linux/rculist.h>
@@ -12,14 +11,6 @@
 #include "common.h"
 
 static const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
-
-static void remove(struct mybrd_target *target)
-{
-	LIST_HEAD(doomed);
-
-	list_add(&target->doomed, &doomed);
-	mybrd_remove_targets(&doomed);
-}
 
 static bool can_be_found(const char *name)
 {
@@ -30,49 +21,34 @@ static bool can_be_found(const char *name)
 	return target;
 }
 
-/* A removal in a thread of its own, so that the test can look at it from outside. */
-struct removal {
-	struct mybrd_target *target;
-	struct completion done;
-};
-
+/* Takes down the target that is test->priv. */
 static int removal_thread(void *arg)
 {
-	struct removal *removal = arg;
+	struct kunit *test = arg;
 
-	remove(removal->target);
-	kthread_complete_and_exit(&removal->done, 0);
+	remove_target(test, test->priv);
+	return 0;
 }
 
-static void removal_start(struct kunit *test, struct removal *removal, struct mybrd_target *target)
+/* A removal in a thread of its own, so that the test can look at it from outside. */
+static struct thread *removal_start(struct kunit *test, struct mybrd_target *target)
 {
-	struct task_struct *task;
-
-	removal->target = target;
-	init_completion(&removal->done);
-	task = kthread_run(removal_thread, removal, "mybrd-removal");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	test->priv = target;
+	return thread_start(test, removal_thread, test);
 }
 
 /* Give a removal time to do what it must not do; did it? */
-static bool removal_is_early(struct removal *removal)
+static bool removal_is_early(struct thread *removal)
 {
 	msleep(WATCHED_MS);
-	return completion_done(&removal->done);
-}
-
-static void removal_end(struct removal *removal)
-{
-	/* Later cases would run on a broken list: better to hang here, visibly. */
-	wait_for_completion(&removal->done);
+	return thread_is_done(removal);
 }
 
 /* What is added can be found at once, by its name alone, and has the size it should have. */
 static void find_an_added_target(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config), *found;
+	struct mybrd_target *target = add_target(test, "kunit", &config), *found;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 	KUNIT_EXPECT_STREQ(test, target->name, "kunit");
 	KUNIT_EXPECT_STREQ(test, target->disk->disk_name, "mybrd-kunit");
 	KUNIT_EXPECT_EQ(test, get_capacity(target->disk), (sector_t)(config.size >> SECTOR_SHIFT));
@@ -84,16 +60,14 @@ static void find_an_added_target(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, can_be_found("mybrd-kunit"));
 	KUNIT_EXPECT_FALSE(test, can_be_found("kuni"));
 	KUNIT_EXPECT_FALSE(test, can_be_found("kunit2"));
-	remove(target);
 }
 
 /* Each find takes one reference and each put gives one back; the list keeps its own. */
 static void references_of_find_and_put(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config);
+	struct mybrd_target *target = add_target(test, "kunit", &config);
 	int i;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 	KUNIT_EXPECT_EQ(test, refcount_read(&target->ref), 1U);
 	for (i = 2; i < 5; i++) {
 		KUNIT_EXPECT_PTR_EQ(test, mybrd_find_target("kunit"), target);
@@ -102,20 +76,17 @@ static void references_of_find_and_put(struct kunit *test)
 	while (--i > 1)
 		mybrd_put_target(target);
 	KUNIT_EXPECT_EQ(test, refcount_read(&target->ref), 1U);
-	remove(target);
 }
 
 /* Whose last reference is gone is gone, though it can still be seen in the list. */
 static void find_a_dead_target(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config), *found;
+	struct mybrd_target *target = add_target(test, "kunit", &config), *found;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 	refcount_set(&target->ref, 0);
 	found = mybrd_find_target("kunit");
 	refcount_set(&target->ref, 1);
 	KUNIT_EXPECT_PTR_EQ(test, found, NULL);
-	remove(target);
 }
 
 /*
@@ -124,25 +95,19 @@ static void find_a_dead_target(struct kunit *test)
  */
 static void find_in_one_section(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	add_target(test, "kunit", &config);
 	watch(test, READ_UNLOCK, 0);
 	KUNIT_EXPECT_FALSE(test, can_be_found("nobody"));
 	KUNIT_EXPECT_EQ(test, unwatch(READ_UNLOCK), 1U);
-	remove(target);
 }
 
 /* A removed target is not found, and its name can be had again. */
 static void add_after_a_removal(struct kunit *test)
 {
-	struct mybrd_target *target;
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		target = mybrd_add_target("kunit", &config);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-		remove(target);
+		remove_target(test, add_target(test, "kunit", &config));
 		KUNIT_EXPECT_FALSE(test, can_be_found("kunit"));
 	}
 }
@@ -187,7 +152,7 @@ static void names(struct kunit *test)
 	struct mybrd_target *target;
 
 	BUILD_BUG_ON(MYBRD_NAME_MAX != 25);
-	target = mybrd_add_target(param->name, &config);
+	target = try_target(test, param->name, &config);
 	if (param->good) {
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 		KUNIT_EXPECT_STREQ(test, target->name, param->name);
@@ -196,8 +161,6 @@ static void names(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ(test, target, ERR_PTR(-EINVAL));
 		KUNIT_EXPECT_FALSE(test, can_be_found(param->name));
 	}
-	if (!IS_ERR(target))
-		remove(target);
 }
 
 static const struct clash_case {
@@ -228,18 +191,16 @@ KUNIT_ARRAY_PARAM(clash, clash_cases, clash_desc);
 
 static void expect_clash(struct kunit *test, const char *first, const char *second, bool clash)
 {
-	struct mybrd_target *one, *two;
+	struct mybrd_target *one = add_target(test, first, &config);
+	struct mybrd_target *two = try_target(test, second, &config);
 
-	one = mybrd_add_target(first, &config);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, one);
-	two = mybrd_add_target(second, &config);
 	if (clash)
 		KUNIT_EXPECT_PTR_EQ(test, two, ERR_PTR(-EEXIST));
 	else
 		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, two);
 	if (!IS_ERR(two))
-		remove(two);
-	remove(one);
+		remove_target(test, two);
+	remove_target(test, one);
 }
 
 /* No disk gets a name that another has or that a partition may get, whichever was first. */
@@ -258,107 +219,106 @@ static void name_of_the_default_target(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, target);
 	KUNIT_EXPECT_STREQ(test, target->disk->disk_name, "mybrd");
-	KUNIT_EXPECT_PTR_EQ(test, mybrd_add_target("mybrd", &config), ERR_PTR(-EEXIST));
+	KUNIT_EXPECT_PTR_EQ(test, try_target(test, "mybrd", &config), ERR_PTR(-EEXIST));
 	mybrd_put_target(target);
 }
 
-struct slow_bio {
-	struct mybrd_target *target;
-	struct page *page;
-	struct completion finish;
-	struct completion finished;
-};
-
-static void wait_for_finish(struct bio *bio)
+/* The bio completes in its submitter's context: as long as that waits, it is in flight. */
+static void wait_for_stop(struct bio *bio)
 {
-	struct slow_bio *slow = bio->bi_private;
-
-	wait_for_completion(&slow->finish);
+	while (!thread_should_stop())
+		msleep(20);
 }
 
-/* The bio completes in its submitter's context: as long as that waits, it is in flight. */
 static int slow_bio_thread(void *arg)
 {
-	struct slow_bio *slow = arg;
+	struct mybrd_target *target = arg;
 	struct bio_vec bv;
 	struct bio bio;
 
-	bio_init(&bio, slow->target->disk->part0, &bv, 1, REQ_OP_WRITE);
-	__bio_add_page(&bio, slow->page, PAGE_SIZE, 0);
-	bio.bi_private = slow;
-	bio.bi_end_io = wait_for_finish;
+	bio_init(&bio, target->disk->part0, &bv, 1, REQ_OP_WRITE);
+	__bio_add_page(&bio, ZERO_PAGE(0), PAGE_SIZE, 0);
+	bio.bi_end_io = wait_for_stop;
 	submit_bio(&bio);
 	bio_uninit(&bio);
-	kthread_complete_and_exit(&slow->finished, 0);
+	return 0;
 }
 
 /* Removal waits for I/O in flight, and until it is over the name stays taken. */
 static void removal_during_io(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config), *again;
-	struct slow_bio slow = { .target = target };
-	struct removal removal;
-	struct task_struct *task;
+	struct mybrd_target *target = add_target(test, "kunit", &config), *again;
+	struct thread *slow, *removal;
 	bool unregistered, early, found;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	init_completion(&slow.finish);
-	init_completion(&slow.finished);
-	slow.page = ZERO_PAGE(0);
-	task = kthread_run(slow_bio_thread, &slow, "mybrd-bio");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	slow = thread_start(test, slow_bio_thread, target);
 	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(target->store.nr_pages) == 1));
 
 	/* As far as it can get: the disk has left sysfs, so only the list can refuse the name. */
-	removal_start(test, &removal, target);
+	removal = removal_start(test, target);
 	unregistered = comes_true(!device_is_registered(disk_to_dev(target->disk)));
-	early = removal_is_early(&removal);
-	again = mybrd_add_target("kunit", &config);
+	early = removal_is_early(removal);
+	again = try_target(test, "kunit", &config);
 	found = can_be_found("kunit");
-	complete(&slow.finish);
-	wait_for_completion(&slow.finished);
-	removal_end(&removal);
+	thread_stop(slow);
+	thread_join(removal);
 
 	KUNIT_EXPECT_TRUE(test, unregistered);
 	KUNIT_EXPECT_FALSE(test, early);
 	KUNIT_EXPECT_TRUE(test, found);
 	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-EEXIST));
-	if (!IS_ERR(again))
-		remove(again);
+}
+
+/* Keeps a reference until it is stopped; is the target what it was by then? */
+static int holder_thread(void *unused)
+{
+	struct mybrd_target *target = mybrd_find_target("kunit");
+	int wrong;
+
+	if (!target)
+		return -ENOENT;
+	while (!thread_should_stop())
+		msleep(20);
+	wrong = strcmp(target->name, "kunit");
+	mybrd_put_target(target);
+	return wrong;
 }
 
 /* Whoever holds a reference keeps the target's memory across its removal. */
 static void removal_under_a_reference(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config), *held;
-	struct removal removal;
-	char name[sizeof(target->name)];
+	struct mybrd_target *target = add_target(test, "kunit", &config);
+	struct thread *holder, *removal;
 	bool gone, early, alone;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
-	held = mybrd_find_target("kunit");
-	removal_start(test, &removal, target);
+	holder = thread_start(test, holder_thread, NULL);
+	KUNIT_ASSERT_TRUE(test, comes_true(refcount_read(&target->ref) == 2));
+	removal = removal_start(test, target);
 	gone = comes_true(!can_be_found("kunit"));
-	alone = comes_true(refcount_read(&held->ref) == 1);
-	early = removal_is_early(&removal);
-	strscpy(name, held->name, sizeof(name));
-	mybrd_put_target(held);
-	removal_end(&removal);
+	alone = comes_true(refcount_read(&target->ref) == 1);
+	early = removal_is_early(removal);
+	KUNIT_EXPECT_EQ(test, thread_stop(holder), 0);
+	thread_join(removal);
 
-	KUNIT_EXPECT_PTR_EQ(test, held, target);
 	KUNIT_EXPECT_TRUE(test, gone);
 	KUNIT_EXPECT_FALSE(test, early);
 	KUNIT_EXPECT_TRUE(test, alone);
-	KUNIT_EXPECT_STREQ(test, name, "kunit");
 }
 
 /* Readers that walk the list and take no reference beyond the walk. */
 struct walkers {
-	struct removal removal;
+	struct thread *removal;
 	unsigned long end;	/* of the watch, which begins when the target is unlinked */
 	unsigned int wrong;
 	bool done;
 };
+
+static bool removal_is_over(struct walkers *walkers)
+{
+	struct thread *removal = READ_ONCE(walkers->removal);
+
+	return removal && thread_is_done(removal);
+}
 
 /*
  * Whoever found the target while it was in the list watches what happens when
@@ -383,7 +343,7 @@ static bool look_at_target(void *arg, void **found)
 		walkers->end = jiffies + msecs_to_jiffies(WATCHED_MS);
 	if (refcount_read(&target->ref) != 1 || READ_ONCE(target->store.nr_pages) != 1 ||
 	    READ_ONCE(target->node.next) == LIST_POISON1 ||
-	    !mybrd_lookup_page(&target->store, 0) || completion_done(&walkers->removal.done))
+	    !mybrd_lookup_page(&target->store, 0) || removal_is_over(walkers))
 		WRITE_ONCE(walkers->wrong, walkers->wrong + 1);
 	if (time_before(jiffies, walkers->end))
 		return true;
@@ -398,22 +358,21 @@ static bool look_at_target(void *arg, void **found)
  */
 static void removal_under_walkers(struct kunit *test)
 {
-	struct mybrd_target *target = mybrd_add_target("kunit", &config);
-	struct walkers walkers = {};
-	struct relay relay = { .look = look_at_target, .arg = &walkers };
+	struct mybrd_target *target = add_target(test, "kunit", &config);
+	struct walkers *walkers = alloc_for(test, sizeof(*walkers));
+	struct relay *relay;
 	bool done;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(&target->store, 0));
 
-	relay_start(test, &relay);
-	removal_start(test, &walkers.removal, target);
-	done = comes_true(READ_ONCE(walkers.done));
-	relay_stop(&relay);
-	removal_end(&walkers.removal);
+	relay = relay_start(test, look_at_target, walkers);
+	WRITE_ONCE(walkers->removal, removal_start(test, target));
+	done = comes_true(READ_ONCE(walkers->done));
+	relay_stop(relay);
+	thread_join(walkers->removal);
 
 	KUNIT_EXPECT_TRUE(test, done);
-	KUNIT_EXPECT_EQ(test, walkers.wrong, 0U);
+	KUNIT_EXPECT_EQ(test, walkers->wrong, 0U);
 }
 
 static const struct together_case {
@@ -427,26 +386,33 @@ static void together_desc(const struct together_case *param, char *desc)
 
 KUNIT_ARRAY_PARAM(together, together_cases, together_desc);
 
+static void remove_together(void *doomed)
+{
+	mybrd_remove_targets(doomed);
+}
+
 /* However many targets go together, they wait for one grace period and one barrier. */
 static void removal_of_many_together(struct kunit *test)
 {
 	const struct together_case *param = test->param_value;
+	struct list_head *doomed = alloc_for(test, sizeof(*doomed));
 	struct mybrd_target *target;
-	LIST_HEAD(doomed);
 	char name[20];
 	int i;
 
+	INIT_LIST_HEAD(doomed);
+	defer(test, remove_together, doomed);
 	for (i = 0; i < param->nr; i++) {
 		snprintf(name, sizeof(name), "kunit%d", i);
 		target = mybrd_add_target(name, &config);
 		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, target);
 		if (!IS_ERR(target))
-			list_add_tail(&target->doomed, &doomed);
+			list_add_tail(&target->doomed, doomed);
 	}
 
 	watch(test, RCU_BARRIER, 0);
 	watch(test, SYNCHRONIZE_RCU, 0);
-	mybrd_remove_targets(&doomed);
+	undo_now(test, remove_together, doomed);
 	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 1U);
 	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 1U);
 
@@ -478,11 +444,10 @@ static int resize(struct mybrd_target *target, u64 size)
 	return err;
 }
 
-/* As an opener from user space would. */
 #if KERNEL_VERSION(6, 9, 0) > LINUX_VERSION_CODE
-static void *open_disk(struct mybrd_target *target)
+static void *open_by_dev(dev_t dev)
 {
-	return blkdev_get_by_dev(disk_devt(target->disk), FMODE_READ, NULL);
+	return blkdev_get_by_dev(dev, FMODE_READ, NULL);
 }
 
 static void close_disk(void *opener)
@@ -490,9 +455,9 @@ static void close_disk(void *opener)
 	blkdev_put(opener, FMODE_READ);
 }
 #else
-static void *open_disk(struct mybrd_target *target)
+static void *open_by_dev(dev_t dev)
 {
-	return bdev_file_open_by_dev(disk_devt(target->disk), BLK_OPEN_READ, NULL, NULL);
+	return bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
 }
 
 static void close_disk(void *opener)
@@ -501,9 +466,18 @@ static void close_disk(void *opener)
 }
 #endif
 
+/* As an opener from user space would. */
+static void *open_disk(struct kunit *test, struct mybrd_target *target)
+{
+	void *opener = open_by_dev(disk_devt(target->disk));
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, opener);
+	defer(test, close_disk, opener);
+	return opener;
+}
+
 /* A target of RESIZE_PAGES pages, each of them there and full of RESIZE_BYTE. */
-#define RESIZE_ORDER	2
-#define RESIZE_PAGES	BIT(RESIZE_ORDER)
+#define RESIZE_PAGES	4UL
 #define RESIZE_SIZE	(RESIZE_PAGES * PAGE_SIZE)
 #define RESIZE_BYTE	0x5a
 
@@ -514,8 +488,7 @@ static struct mybrd_target *add_full_target(struct kunit *test)
 	pgoff_t i;
 
 	small.size = RESIZE_SIZE;
-	target = mybrd_add_target("kunit", &small);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, target);
+	target = add_target(test, "kunit", &small);
 	for (i = 0; i < RESIZE_PAGES; i++) {
 		struct page *page = insert(&target->store, i);
 
@@ -528,11 +501,10 @@ static struct mybrd_target *add_full_target(struct kunit *test)
 /* Read all of the disk by a bio: @kept bytes of RESIZE_BYTE, and zeros from there on. */
 static void expect_bytes(struct kunit *test, struct mybrd_target *target, size_t kept)
 {
-	u8 *data = (u8 *)__get_free_pages(GFP_KERNEL, RESIZE_ORDER);
+	u8 *data = alloc_for(test, RESIZE_SIZE);
 	struct bio_vec bv;
 	struct bio bio;
 
-	KUNIT_ASSERT_NOT_NULL(test, data);
 	memset(data, 0xee, RESIZE_SIZE);
 	bio_init(&bio, target->disk->part0, &bv, 1, REQ_OP_READ);
 	__bio_add_page(&bio, virt_to_page(data), RESIZE_SIZE, 0);
@@ -540,67 +512,43 @@ static void expect_bytes(struct kunit *test, struct mybrd_target *target, size_t
 	bio_uninit(&bio);
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data, RESIZE_BYTE, kept), NULL);
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data + kept, 0, RESIZE_SIZE - kept), NULL);
-	free_pages((unsigned long)data, RESIZE_ORDER);
 }
 
 /* To grow shows at once, open or not, and changes nothing else. */
 static void growing(struct kunit *test)
 {
 	struct mybrd_target *target = add_full_target(test);
-	void *opener;
 
 	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE + SECTOR_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, get_capacity(target->disk),
 			(sector_t)(RESIZE_SIZE >> SECTOR_SHIFT) + 1);
 
-	opener = open_disk(target);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, opener);
+	open_disk(test, target);
 	KUNIT_EXPECT_EQ(test, resize(target, 5 * RESIZE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, get_capacity(target->disk),
 			(sector_t)(5 * RESIZE_SIZE >> SECTOR_SHIFT));
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
 	expect_bytes(test, target, RESIZE_SIZE);
-	if (!IS_ERR(opener))
-		close_disk(opener);
-	remove(target);
 }
 
 /* What somebody else does to a disk meanwhile. */
-struct change {
-	struct mybrd_target *target;
-	struct completion done;
-	int err;
-};
-
-static int discard_end_thread(void *arg)
+static int discard_end(void *arg)
 {
-	struct change *change = arg;
+	struct mybrd_target *target = arg;
 	struct bio bio;
+	int err;
 
-	bio_init(&bio, change->target->disk->part0, NULL, 0, REQ_OP_DISCARD);
-	bio.bi_iter.bi_sector = round_down(get_capacity(change->target->disk), PAGE_SECTORS);
-	bio.bi_iter.bi_size = (get_capacity(change->target->disk) - bio.bi_iter.bi_sector) <<
-			      SECTOR_SHIFT;
-	change->err = submit_bio_wait(&bio);
+	bio_init(&bio, target->disk->part0, NULL, 0, REQ_OP_DISCARD);
+	bio.bi_iter.bi_sector = round_down(get_capacity(target->disk), PAGE_SECTORS);
+	bio.bi_iter.bi_size = (get_capacity(target->disk) - bio.bi_iter.bi_sector) << SECTOR_SHIFT;
+	err = submit_bio_wait(&bio);
 	bio_uninit(&bio);
-	kthread_complete_and_exit(&change->done, 0);
+	return err;
 }
 
-static int grow_thread(void *arg)
+static int grow(void *target)
 {
-	struct change *change = arg;
-
-	change->err = resize(change->target, 2 * RESIZE_SIZE);
-	kthread_complete_and_exit(&change->done, 0);
-}
-
-static void start_change(struct kunit *test, struct change *change, int (*thread)(void *arg),
-			 struct mybrd_target *target)
-{
-	change->target = target;
-	init_completion(&change->done);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(thread, change, "mybrd-change")));
-	msleep(WATCHED_MS);
+	return resize(target, 2 * RESIZE_SIZE);
 }
 
 /*
@@ -611,31 +559,27 @@ static void start_change(struct kunit *test, struct change *change, int (*thread
 static void growing_beside_a_discard(struct kunit *test)
 {
 	struct mybrd_target *target = add_full_target(test);
-	const long usual = mybrd_waiting_max;
-	struct change discard, growth;
-	struct reader reader = {};
+	struct thread *reader, *discard, *growth;
 	bool early;
 
 	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE - SECTOR_SIZE), 0);
 	rcu_barrier();
 	/* With one page that waits for a reader, the discard has to wait as well. */
-	reader_enter(test, &reader, nothing_to_see, NULL);
+	reader = reader_enter(test, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&target->store, 0, 0, false), 0);
-	mybrd_waiting_max = 0;
-	start_change(test, &discard, discard_end_thread, target);
-	start_change(test, &growth, grow_thread, target);
-	early = completion_done(&growth.done);
-	KUNIT_EXPECT_FALSE(test, completion_done(&discard.done));
-	KUNIT_EXPECT_EQ(test, reader_leave(&reader), 0);
-	wait_for_completion(&discard.done);
-	wait_for_completion(&growth.done);
-	mybrd_waiting_max = usual;
+	limit_waiting(test, 0);
+	discard = thread_start(test, discard_end, target);
+	msleep(WATCHED_MS);
+	growth = thread_start(test, grow, target);
+	msleep(WATCHED_MS);
+	early = thread_is_done(growth);
+	KUNIT_EXPECT_FALSE(test, thread_is_done(discard));
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(discard), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(growth), 0);
 
 	KUNIT_EXPECT_FALSE(test, early);
-	KUNIT_EXPECT_EQ(test, discard.err, 0);
-	KUNIT_EXPECT_EQ(test, growth.err, 0);
-	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES - 2UL);
-	remove(target);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES - 2);
 }
 
 static const struct shrink_case {
@@ -667,7 +611,6 @@ static void shrinking_and_growing(struct kunit *test)
 	struct mybrd_target *target = add_full_target(test);
 	const void *dirty = NULL;
 	struct page *page;
-	void *opener;
 	pgoff_t i;
 
 	KUNIT_EXPECT_EQ(test, resize(target, param->size), 0);
@@ -689,33 +632,26 @@ static void shrinking_and_growing(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE), 0);
 	expect_bytes(test, target, param->size);
-	opener = open_disk(target);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, opener);
-	if (!IS_ERR(opener))
-		close_disk(opener);
-	remove(target);
+	open_disk(test, target);
 }
 
 /* A disk that is open does not shrink, and nothing of it has changed; closed, it does. */
 static void shrinking_of_an_open_disk(struct kunit *test)
 {
 	struct mybrd_target *target = add_full_target(test);
-	void *opener = open_disk(target);
+	void *opener = open_disk(test, target);
 
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, opener);
 	KUNIT_EXPECT_EQ(test, resize(target, PAGE_SIZE), -EBUSY);
 	KUNIT_EXPECT_EQ(test, get_capacity(target->disk), (sector_t)(RESIZE_SIZE >> SECTOR_SHIFT));
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
 	KUNIT_EXPECT_FALSE(test, target->claimed);
 	expect_bytes(test, target, RESIZE_SIZE);
 
-	if (!IS_ERR(opener))
-		close_disk(opener);
+	undo_now(test, close_disk, opener);
 	/* The last of a file's close is done by a worker. */
 	KUNIT_EXPECT_TRUE(test, comes_true(!disk_openers(target->disk)));
 	KUNIT_EXPECT_EQ(test, resize(target, PAGE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, 1UL);
-	remove(target);
 }
 
 static struct kunit_case targets_test_cases[] = {

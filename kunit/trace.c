@@ -134,9 +134,11 @@ static struct probe probes[NR_EVENTS] = {
 	[TARGET_FREE]		= { "mybrd_target_free", target_free_seen },
 };
 
-static void trace_stop(void)
+static void stop_tracing(void *unused)
 {
 	remove_probes(probes, NR_EVENTS);
+	at_holes = NULL;
+	at_pages = NULL;
 }
 
 static void trace_start(struct kunit *test, const struct mybrd_store *store, const char *name)
@@ -144,7 +146,13 @@ static void trace_start(struct kunit *test, const struct mybrd_store *store, con
 	watched = store;
 	watched_name = name;
 	atomic_set(&nr_seen, 0);
+	defer(test, stop_tracing, NULL);
 	KUNIT_EXPECT_EQ(test, add_probes(probes, NR_EVENTS), 0);
+}
+
+static void trace_stop(struct kunit *test)
+{
+	undo_now(test, stop_tracing, NULL);
 }
 
 static void expect_seen(struct kunit *test, const struct seen *expected, int nr)
@@ -176,7 +184,7 @@ static void events_of_a_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(store, 0, 9, false), 0);
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 	rcu_barrier();
-	trace_stop();
+	trace_stop(test);
 
 	batch = page_to_pfn(page);
 	expect_seen(test, (const struct seen[]) {
@@ -204,7 +212,7 @@ static void events_of_a_section(struct kunit *test)
 	trace_start(test, store, "");
 	mybrd_spare_init(&spare, store, MYBRD_GFP);
 	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(&spare, 2, 4), 0);
-	trace_stop();
+	trace_stop(test);
 
 	/* One to count the holes, one to find the last of them, which gets a page. */
 	expect_seen(test, (const struct seen[]) {
@@ -226,18 +234,11 @@ static void events_of_a_section(struct kunit *test)
 static void events_of_a_target(struct kunit *test)
 {
 	const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
-	struct mybrd_target *target;
-	LIST_HEAD(doomed);
 
 	trace_start(test, NULL, "mybrd-kunit-trace");
-	target = mybrd_add_target("kunit-trace", &config);
-	if (!IS_ERR(target)) {
-		list_add(&target->doomed, &doomed);
-		mybrd_remove_targets(&doomed);
-	}
-	trace_stop();
+	remove_target(test, add_target(test, "kunit-trace", &config));
+	trace_stop(test);
 
-	KUNIT_EXPECT_FALSE(test, IS_ERR(target));
 	expect_seen(test, (const struct seen[]) {
 		{ TARGET_ADD },
 		{ TARGET_UNLINK, .nr = false },
@@ -249,28 +250,15 @@ static void events_of_a_target(struct kunit *test)
 
 /* A disk for bios, and one page that they read into or write from again and again. */
 static struct mybrd_target *disk;
-static struct page *io_page;
+static u8 *io_page;
 
 static void make_disk(struct kunit *test)
 {
 	const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
 
-	io_page = alloc_page(GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, io_page);
-	memset(page_address(io_page), 0x5a, PAGE_SIZE);
-	disk = mybrd_add_target("kunit-trace", &config);
-	if (IS_ERR(disk))
-		__free_page(io_page);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(disk));
-}
-
-static void drop_disk(void)
-{
-	LIST_HEAD(doomed);
-
-	list_add(&disk->doomed, &doomed);
-	mybrd_remove_targets(&doomed);
-	__free_page(io_page);
+	io_page = alloc_for(test, PAGE_SIZE);
+	memset(io_page, 0x5a, PAGE_SIZE);
+	disk = add_target(test, "kunit-trace", &config);
 }
 
 static int submit(blk_opf_t op, pgoff_t index, unsigned int nr)
@@ -280,7 +268,7 @@ static int submit(blk_opf_t op, pgoff_t index, unsigned int nr)
 
 	bio->bi_iter.bi_sector = (sector_t)index << PAGE_SECTORS_SHIFT;
 	while (nr--)
-		__bio_add_page(bio, io_page, PAGE_SIZE, 0);
+		__bio_add_page(bio, virt_to_page(io_page), PAGE_SIZE, 0);
 	err = submit_bio_wait(bio);
 	bio_put(bio);
 	return err;
@@ -298,10 +286,10 @@ static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 	make_disk(test);
 	trace_start(test, &disk->store, "");
 	err = submit(REQ_OP_READ, leaf - 4, leaf + 7);
-	trace_stop();
+	trace_stop(test);
 
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(page_address(io_page), 0, PAGE_SIZE), NULL);
+	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(io_page, 0, PAGE_SIZE), NULL);
 	/* Of each run the first is met, and then the others are looked for. */
 	expect_seen(test, (const struct seen[]) {
 		{ SECTION_BEGIN, .index = leaf - 4 },
@@ -323,7 +311,6 @@ static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 		{ LOOKUP, .index = 2 * leaf, .nr = -3 },
 		{ SECTION_END },
 	}, 18);
-	drop_disk();
 }
 
 /* Another write's page, and how far into a run of holes it goes; gone once it is there. */
@@ -360,6 +347,7 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 		struct mybrd_spare spare;
 
 		make_disk(test);
+		trace_start(test, &disk->store, "");
 		one = 1;
 		nr_wrong = 0;
 		mybrd_spare_init(&spare, &disk->store, MYBRD_GFP);
@@ -368,10 +356,8 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 		clear_highpage(intruder);
 		intruder_at = i;
 		at_holes = intrude;
-		trace_start(test, &disk->store, "");
 		KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE, 3, nr_pages), 0);
-		trace_stop();
-		at_holes = NULL;
+		trace_stop(test);
 
 		KUNIT_EXPECT_PTR_EQ_MSG(test, intruder, NULL, "page %u", i);
 		for (one = 0; one < nr_pages; one++) {
@@ -381,7 +367,7 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "page %u", i);
 		KUNIT_EXPECT_EQ(test, disk->store.nr_pages, (unsigned long)nr_pages);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&disk->store.charged), (long)nr_pages);
-		drop_disk();
+		remove_target(test, disk);
 	}
 }
 
@@ -416,11 +402,10 @@ static void nowait_beside_a_discard(struct kunit *test)
 			KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(&disk->store, index));
 		disk->store.max_pages = disk->store.nr_pages;
 		discarded = firsts[i] + 3;
-		at_pages = discard_once;
 		trace_start(test, &disk->store, "");
+		at_pages = discard_once;
 		KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_NOWAIT, firsts[i], 4), 0);
-		trace_stop();
-		at_pages = NULL;
+		trace_stop(test);
 
 		KUNIT_EXPECT_EQ(test, discarded, 0UL);
 		for (index = firsts[i]; index < firsts[i] + 4; index++) {
@@ -429,7 +414,7 @@ static void nowait_beside_a_discard(struct kunit *test)
 			nr_wrong += !page || memchr_inv(page_address(page), 0x5a, PAGE_SIZE);
 		}
 		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "from index %lu", firsts[i]);
-		drop_disk();
+		remove_target(test, disk);
 	}
 }
 
