@@ -17,11 +17,8 @@
  * over, so that a reader who is late finds the mark and the case can fail.  A
  * reader that waits for somebody spins, which needs preemption or a second CPU.
  */
-#include <kunit/test.h>
-#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
-#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/rculist.h>
@@ -30,6 +27,9 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
+
+/* A copy of its own: this module needs no other. */
+#include "threads.c"
 
 /* What readers look at.  The rcu_head is not at the start: callbacks must find their way. */
 struct item {
@@ -66,9 +66,8 @@ static void free_item_rcu(struct rcu_head *head)
 
 static struct item *new_item(struct kunit *test, int key)
 {
-	struct item *item = kunit_kzalloc(test, sizeof(*item), GFP_KERNEL);
+	struct item *item = alloc_for(test, sizeof(*item));
 
-	KUNIT_ASSERT_NOT_NULL(test, item);
 	item->key = key;
 	spin_lock_init(&item->lock);
 	refcount_set(&item->ref, 1);
@@ -119,47 +118,12 @@ static struct item *find_item(struct table *table, int key)
 #define PATIENCE	(15 * HZ)
 static unsigned long watch_time;
 
-struct thread {
-	void (*run)(void *arg);
-	void *arg;
-	struct completion done;
-};
-
-static int run_thread(void *data)
-{
-	struct thread *thread = data;
-
-	thread->run(thread->arg);
-	kthread_complete_and_exit(&thread->done, 0);
-}
-
-static void start(struct kunit *test, struct thread *thread, void (*run)(void *arg), void *arg)
-{
-	struct task_struct *task;
-
-	thread->run = run;
-	thread->arg = arg;
-	init_completion(&thread->done);
-	task = kthread_run(run_thread, thread, "rcu-pattern");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-}
-
-static bool is_done(struct thread *thread)
-{
-	return completion_done(&thread->done);
-}
-
-static void join(struct thread *thread)
-{
-	wait_for_completion(&thread->done);
-}
-
 /*
  * An updater in a thread of its own: on @go it takes @item out of the list and
  * puts @added in, says @changed, waits for the readers, and frees the item.
  */
 struct updater {
-	struct thread thread;
+	struct thread *thread;
 	struct table *table;
 	struct item *item;
 	struct item *added;
@@ -167,25 +131,32 @@ struct updater {
 	struct completion changed;
 };
 
-static void update(void *arg)
+static int update(void *arg)
 {
 	struct updater *updater = arg;
 
-	wait_for_completion(&updater->go);
+	if (!thread_await(&updater->go))
+		return 0;
 	unlink_item(updater->table, updater->item);
 	if (updater->added)
 		add_item(updater->table, updater->added);
 	complete(&updater->changed);
 	synchronize_rcu();
 	free_item(updater->item);
+	return 0;
 }
 
-static void updater_start(struct kunit *test, struct updater *updater)
+static struct updater *updater_start(struct kunit *test, struct item *item, struct item *added)
 {
+	struct updater *updater = alloc_for(test, sizeof(*updater));
+
 	updater->table = test->priv;
+	updater->item = item;
+	updater->added = added;
 	init_completion(&updater->go);
 	init_completion(&updater->changed);
-	start(test, &updater->thread, update, updater);
+	updater->thread = thread_start(test, update, updater);
+	return updater;
 }
 
 /* The keys in a list, as digits; each is given to @meanwhile() while the reader stands on it. */
@@ -206,7 +177,7 @@ static int read_keys(struct table *table, void (*meanwhile)(struct item *item, v
 }
 
 struct stand {
-	struct updater updater;
+	struct updater *updater;
 	bool changed;
 	bool early;
 };
@@ -217,8 +188,8 @@ static void stand_on_two(struct item *item, void *arg)
 
 	if (item->key != 2)
 		return;
-	complete(&stand->updater.go);
-	stand->changed = becomes_true(completion_done(&stand->updater.changed), PATIENCE);
+	complete(&stand->updater->go);
+	stand->changed = becomes_true(completion_done(&stand->updater->changed), PATIENCE);
 	stand->early = becomes_true(is_freed(item), watch_time);
 }
 
@@ -245,19 +216,17 @@ static void list_with_lockless_readers(struct kunit *test)
 		items[i] = new_item(test, i + 1);
 	for (i = 0; i < 4; i++)
 		add_item(table, items[i]);
-	stand.updater.item = items[1];
-	stand.updater.added = items[4];
-	updater_start(test, &stand.updater);
+	stand.updater = updater_start(test, items[1], items[4]);
 
 	before = read_keys(table, stand_on_two, &stand);
 	after = read_keys(table, NULL, NULL);
-	join(&stand.updater.thread);
+	thread_join(stand.updater->thread);
 
 	KUNIT_EXPECT_TRUE(test, stand.changed);
 	KUNIT_EXPECT_EQ(test, before, 12345);
 	KUNIT_EXPECT_EQ(test, after, 1345);
 	KUNIT_EXPECT_FALSE(test, stand.early);
-	KUNIT_EXPECT_TRUE(test, is_freed(stand.updater.item));
+	KUNIT_EXPECT_TRUE(test, is_freed(items[1]));
 }
 
 static void set_value(struct item *item, int value)
@@ -382,10 +351,8 @@ struct pair {
 
 struct pair_user {
 	struct pair __rcu *pair;
-	struct thread reader;
 	unsigned int pairs;	/* that the reader saw */
 	unsigned int broken;
-	bool stop;
 };
 
 /* There is one updater, so no lock among them. */
@@ -404,12 +371,19 @@ static bool publish_pair(struct pair_user *user, int value, gfp_t gfp)
 	return true;
 }
 
-static void read_pairs(void *arg)
+static void free_last_pair(void *arg)
+{
+	struct pair_user *user = arg;
+
+	kfree(rcu_dereference_protected(user->pair, true));
+}
+
+static int read_pairs(void *arg)
 {
 	struct pair_user *user = arg;
 	int last = 0;
 
-	while (!READ_ONCE(user->stop)) {
+	while (!thread_should_stop()) {
 		struct pair *pair;
 
 		rcu_read_lock();
@@ -423,6 +397,7 @@ static void read_pairs(void *arg)
 		rcu_read_unlock();
 		cond_resched();
 	}
+	return 0;
 }
 
 /*
@@ -438,18 +413,20 @@ static void read_pairs(void *arg)
  */
 static void one_pointer(struct kunit *test)
 {
-	struct pair_user user = {};
+	struct pair_user *user = alloc_for(test, sizeof(*user));
 	struct pair *none, *first, *second;
 	unsigned long end = jiffies + PATIENCE;
+	struct thread *reader;
 	bool published = true;
 	int value, kept, now;
 
+	defer(test, free_last_pair, user);
 	rcu_read_lock();
-	none = rcu_dereference(user.pair);
-	published &= publish_pair(&user, 1, GFP_ATOMIC);
-	first = rcu_dereference(user.pair);
-	published &= publish_pair(&user, 2, GFP_ATOMIC);
-	second = rcu_dereference(user.pair);
+	none = rcu_dereference(user->pair);
+	published &= publish_pair(user, 1, GFP_ATOMIC);
+	first = rcu_dereference(user->pair);
+	published &= publish_pair(user, 2, GFP_ATOMIC);
+	second = rcu_dereference(user->pair);
 	kept = first ? first->value : 0;
 	now = second ? second->value : 0;
 	rcu_read_unlock();
@@ -458,19 +435,17 @@ static void one_pointer(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kept, 1);
 	KUNIT_EXPECT_EQ(test, now, 2);
 
-	start(test, &user.reader, read_pairs, &user);
-	for (value = 3; published && READ_ONCE(user.pairs) < 200 && time_before(jiffies, end);
+	reader = thread_start(test, read_pairs, user);
+	for (value = 3; published && READ_ONCE(user->pairs) < 200 && time_before(jiffies, end);
 	     value++) {
-		published = publish_pair(&user, value, GFP_KERNEL);
+		published = publish_pair(user, value, GFP_KERNEL);
 		/* The reader may have no other CPU to run on. */
 		if (value % 64 == 0)
 			usleep_range(50, 100);
 	}
-	WRITE_ONCE(user.stop, true);
-	join(&user.reader);
-	KUNIT_EXPECT_GE(test, user.pairs, 200U);
-	KUNIT_EXPECT_EQ(test, user.broken, 0U);
-	kfree(rcu_dereference_protected(user.pair, true));
+	thread_stop(reader);
+	KUNIT_EXPECT_GE(test, user->pairs, 200U);
+	KUNIT_EXPECT_EQ(test, user->broken, 0U);
 }
 
 static void put_item(struct item *item)
@@ -577,6 +552,17 @@ static struct array *new_array(struct kunit *test, unsigned int size)
 	return array;
 }
 
+struct array_user {
+	struct array __rcu *array;
+};
+
+static void free_last_array(void *arg)
+{
+	struct array_user *user = arg;
+
+	kfree(rcu_dereference_protected(user->array, true));
+}
+
 /* One updater, so no lock among them; @larger is not seen by anybody yet. */
 static void grow(struct array __rcu **array, struct array *larger)
 {
@@ -599,22 +585,25 @@ static void grow(struct array __rcu **array, struct array *larger)
  */
 static void array_that_grows(struct kunit *test)
 {
-	struct array *small = new_array(test, 4), *large = new_array(test, 8), *seen;
-	struct array __rcu *array = NULL;
+	struct array_user *user = alloc_for(test, sizeof(*user));
 	unsigned int i, size_before, size_after;
 	int sum_before = 0, sum_after = 0;
+	struct array *small, *large, *seen;
 
+	defer(test, free_last_array, user);
+	small = new_array(test, 4);
 	for (i = 0; i < small->size; i++)
 		small->data[i] = 1;
-	rcu_assign_pointer(array, small);
+	rcu_assign_pointer(user->array, small);
+	large = new_array(test, 8);
 
 	rcu_read_lock();
-	seen = rcu_dereference(array);
-	grow(&array, large);
+	seen = rcu_dereference(user->array);
+	grow(&user->array, large);
 	size_before = seen->size;
 	for (i = 0; i < seen->size; i++)
 		sum_before += seen->data[i];
-	seen = rcu_dereference(array);
+	seen = rcu_dereference(user->array);
 	size_after = seen->size;
 	for (i = 0; i < seen->size; i++)
 		sum_after += seen->data[i];
@@ -624,7 +613,6 @@ static void array_that_grows(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sum_before, 4);
 	KUNIT_EXPECT_EQ(test, size_after, 8U);
 	KUNIT_EXPECT_EQ(test, sum_after, 4);
-	kfree(large);
 }
 
 /*
@@ -699,31 +687,29 @@ DEFINE_STATIC_SRCU(sleepers);
 DEFINE_STATIC_SRCU(others);
 
 struct sleeper {
-	struct thread reader;
-	struct thread updater;
 	struct completion inside;
 	struct completion leave;
 	struct item *item;
 	bool early;
 };
 
-static void sleep_in_a_section(void *arg)
+static int sleep_in_a_section(void *arg)
 {
 	struct sleeper *sleeper = arg;
 	int index = srcu_read_lock(&sleepers);
 
 	complete(&sleeper->inside);
-	wait_for_completion(&sleeper->leave);
+	thread_await(&sleeper->leave);
 	sleeper->early = is_freed(sleeper->item);
 	srcu_read_unlock(&sleepers, index);
+	return 0;
 }
 
-static void free_after_sleepers(void *arg)
+static int free_after_sleepers(void *item)
 {
-	struct sleeper *sleeper = arg;
-
 	synchronize_srcu(&sleepers);
-	free_item(sleeper->item);
+	free_item(item);
+	return 0;
 }
 
 /*
@@ -738,24 +724,26 @@ static void free_after_sleepers(void *arg)
  */
 static void reader_that_sleeps(struct kunit *test)
 {
-	struct sleeper sleeper = { .item = new_item(test, 1) };
+	struct sleeper *sleeper = alloc_for(test, sizeof(*sleeper));
+	struct thread *reader, *updater;
 
-	init_completion(&sleeper.inside);
-	init_completion(&sleeper.leave);
-	start(test, &sleeper.reader, sleep_in_a_section, &sleeper);
-	wait_for_completion(&sleeper.inside);
+	sleeper->item = new_item(test, 1);
+	init_completion(&sleeper->inside);
+	init_completion(&sleeper->leave);
+	reader = thread_start(test, sleep_in_a_section, sleeper);
+	wait_for_completion(&sleeper->inside);
 
-	start(test, &sleeper.updater, free_after_sleepers, &sleeper);
+	updater = thread_start(test, free_after_sleepers, sleeper->item);
 	/* These return, or the claim is wrong. */
 	synchronize_rcu();
 	synchronize_srcu(&others);
-	KUNIT_EXPECT_FALSE(test, becomes_true(is_done(&sleeper.updater), watch_time));
-	complete(&sleeper.leave);
-	join(&sleeper.reader);
-	join(&sleeper.updater);
+	KUNIT_EXPECT_FALSE(test, becomes_true(thread_is_done(updater), watch_time));
+	complete(&sleeper->leave);
+	thread_join(reader);
+	thread_join(updater);
 
-	KUNIT_EXPECT_FALSE(test, sleeper.early);
-	KUNIT_EXPECT_TRUE(test, is_freed(sleeper.item));
+	KUNIT_EXPECT_FALSE(test, sleeper->early);
+	KUNIT_EXPECT_TRUE(test, is_freed(sleeper->item));
 }
 
 /*
@@ -769,18 +757,19 @@ static void reader_that_sleeps(struct kunit *test)
  */
 static void synchronize_rcu_waits_for_earlier_readers(struct kunit *test)
 {
-	struct updater updater = { .item = new_item(test, 1) };
+	struct item *item = new_item(test, 1);
+	struct updater *updater;
 	bool changed, early;
 
-	add_item(test->priv, updater.item);
-	updater_start(test, &updater);
+	add_item(test->priv, item);
+	updater = updater_start(test, item, NULL);
 
 	rcu_read_lock();
-	complete(&updater.go);
-	changed = becomes_true(completion_done(&updater.changed), PATIENCE);
-	early = becomes_true(is_done(&updater.thread), watch_time);
+	complete(&updater->go);
+	changed = becomes_true(completion_done(&updater->changed), PATIENCE);
+	early = becomes_true(thread_is_done(updater->thread), watch_time);
 	rcu_read_unlock();
-	join(&updater.thread);
+	thread_join(updater->thread);
 
 	KUNIT_EXPECT_TRUE(test, changed);
 	KUNIT_EXPECT_FALSE(test, early);
@@ -791,18 +780,17 @@ static void synchronize_rcu_waits_for_earlier_readers(struct kunit *test)
  * in one as well.  At every moment there is at least one, and none stays.
  */
 struct relay {
-	struct thread readers[2];
+	struct thread *readers[2];
 	atomic_t inside;
 	struct task_struct *last;	/* who entered last */
 	unsigned int sections;
-	bool stop;
 };
 
-static void run_in_relay(void *arg)
+static int run_in_relay(void *arg)
 {
 	struct relay *relay = arg;
 
-	while (!READ_ONCE(relay->stop)) {
+	while (!thread_should_stop()) {
 		rcu_read_lock();
 		atomic_inc(&relay->inside);
 		WRITE_ONCE(relay->sections, READ_ONCE(relay->sections) + 1);
@@ -811,47 +799,58 @@ static void run_in_relay(void *arg)
 		do {
 			cpu_relax();
 			/* Pairs with the release above, in the other thread. */
-		} while (smp_load_acquire(&relay->last) == current && !READ_ONCE(relay->stop));
+		} while (smp_load_acquire(&relay->last) == current && !thread_should_stop());
 		atomic_dec(&relay->inside);
 		rcu_read_unlock();
 		cond_resched();
 	}
+	return 0;
 }
 
-static void relay_start(struct kunit *test, struct relay *relay)
+static struct relay *relay_start(struct kunit *test)
 {
+	struct relay *relay = alloc_for(test, sizeof(*relay));
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(relay->readers); i++)
-		start(test, &relay->readers[i], run_in_relay, relay);
+		relay->readers[i] = thread_start(test, run_in_relay, relay);
 	KUNIT_EXPECT_TRUE(test, becomes_true(READ_ONCE(relay->sections) > 10, PATIENCE));
+	return relay;
 }
 
 static void relay_stop(struct relay *relay)
 {
 	int i;
 
-	WRITE_ONCE(relay->stop, true);
 	for (i = 0; i < ARRAY_SIZE(relay->readers); i++)
-		join(&relay->readers[i]);
+		thread_stop(relay->readers[i]);
 }
 
 /* What waits for a grace period beside a relay, and how many readers it met at its end. */
 struct beside {
-	struct relay relay;
-	struct thread waiter;
+	struct relay *relay;
 	struct rcu_head rcu;
 	int met;
 	struct completion over;
 };
 
-static void wait_beside_readers(void *arg)
+static struct beside *begin_beside_readers(struct kunit *test)
+{
+	struct beside *beside = alloc_for(test, sizeof(*beside));
+
+	init_completion(&beside->over);
+	beside->relay = relay_start(test);
+	return beside;
+}
+
+static int wait_beside_readers(void *arg)
 {
 	struct beside *beside = arg;
 
 	synchronize_rcu();
-	beside->met = atomic_read(&beside->relay.inside);
+	beside->met = atomic_read(&beside->relay->inside);
 	complete(&beside->over);
+	return 0;
 }
 
 /*
@@ -864,25 +863,22 @@ static void wait_beside_readers(void *arg)
  */
 static void synchronize_rcu_leaves_later_readers(struct kunit *test)
 {
-	struct beside beside = {};
-	bool over;
+	struct beside *beside = begin_beside_readers(test);
+	struct thread *waiter = thread_start(test, wait_beside_readers, beside);
+	bool over = becomes_true(completion_done(&beside->over), PATIENCE);
 
-	init_completion(&beside.over);
-	relay_start(test, &beside.relay);
-	start(test, &beside.waiter, wait_beside_readers, &beside);
-	over = becomes_true(completion_done(&beside.over), PATIENCE);
-	relay_stop(&beside.relay);
-	join(&beside.waiter);
+	relay_stop(beside->relay);
+	thread_join(waiter);
 
 	KUNIT_EXPECT_TRUE(test, over);
-	KUNIT_EXPECT_GE(test, beside.met, 1);
+	KUNIT_EXPECT_GE(test, beside->met, 1);
 }
 
 static void called_beside_readers(struct rcu_head *head)
 {
 	struct beside *beside = container_of(head, struct beside, rcu);
 
-	beside->met = atomic_read(&beside->relay.inside);
+	beside->met = atomic_read(&beside->relay->inside);
 	complete(&beside->over);
 }
 
@@ -897,15 +893,12 @@ static void called_beside_readers(struct rcu_head *head)
  */
 static void callback_runs_beside_later_readers(struct kunit *test)
 {
-	struct beside *beside = kunit_kzalloc(test, sizeof(*beside), GFP_KERNEL);
+	struct beside *beside = begin_beside_readers(test);
 	bool over;
 
-	KUNIT_ASSERT_NOT_NULL(test, beside);
-	init_completion(&beside->over);
-	relay_start(test, &beside->relay);
 	call_rcu(&beside->rcu, called_beside_readers);
 	over = becomes_true(completion_done(&beside->over), PATIENCE);
-	relay_stop(&beside->relay);
+	relay_stop(beside->relay);
 	rcu_barrier();
 
 	KUNIT_EXPECT_TRUE(test, over);
@@ -923,26 +916,26 @@ static void callback_runs_beside_later_readers(struct kunit *test)
  */
 static void nested_sections(struct kunit *test)
 {
-	struct updater updater = { .item = new_item(test, 1) };
-	struct item *found;
+	struct item *item = new_item(test, 1), *found;
+	struct updater *updater;
 	bool changed, early;
 
-	add_item(test->priv, updater.item);
-	updater_start(test, &updater);
+	add_item(test->priv, item);
+	updater = updater_start(test, item, NULL);
 
 	rcu_read_lock();
 	rcu_read_lock();
 	found = find_item(test->priv, 1);
-	complete(&updater.go);
-	changed = becomes_true(completion_done(&updater.changed), PATIENCE);
+	complete(&updater->go);
+	changed = becomes_true(completion_done(&updater->changed), PATIENCE);
 	rcu_read_unlock();
 	early = becomes_true(is_freed(found), watch_time);
 	rcu_read_unlock();
-	join(&updater.thread);
+	thread_join(updater->thread);
 
 	KUNIT_EXPECT_TRUE(test, changed);
 	KUNIT_EXPECT_FALSE(test, early);
-	KUNIT_EXPECT_TRUE(test, is_freed(updater.item));
+	KUNIT_EXPECT_TRUE(test, is_freed(item));
 }
 
 /*
@@ -1000,9 +993,10 @@ static int patterns_test_init(struct kunit *test)
 	return 0;
 }
 
-/* A case that failed half-way may have left callbacks; the memory goes after this. */
+/* A case that failed half-way may have left threads and callbacks; the memory goes after this. */
 static void patterns_test_exit(struct kunit *test)
 {
+	undo_all(test);
 	rcu_barrier();
 }
 
