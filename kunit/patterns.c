@@ -260,8 +260,8 @@ static void change_by_copy(struct kunit *test)
 {
 	struct table *table = test->priv;
 	struct item *old = new_item(test, 1), *copy = new_item(test, 0);
-	int before, before_negative, after, after_negative;
-	struct item *found;
+	struct item *found, *found_later;
+	struct item before = {}, after = {};
 	bool early;
 
 	set_value(old, 10);
@@ -269,57 +269,72 @@ static void change_by_copy(struct kunit *test)
 
 	rcu_read_lock();
 	found = find_item(table, 1);
-	update_by_copy(table, found, copy, 20);
-	before = found->value;
-	before_negative = found->negative;
-	early = becomes_true(is_freed(found), watch_time);
-	found = find_item(table, 1);
-	after = found->value;
-	after_negative = found->negative;
+	update_by_copy(table, old, copy, 20);
+	if (found)
+		before = *found;
+	early = becomes_true(is_freed(old), watch_time);
+	found_later = find_item(table, 1);
+	if (found_later)
+		after = *found_later;
 	rcu_read_unlock();
 	rcu_barrier();
 
-	KUNIT_EXPECT_EQ(test, before, 10);
-	KUNIT_EXPECT_EQ(test, before_negative, -10);
+	KUNIT_EXPECT_PTR_EQ(test, found, old);
+	KUNIT_EXPECT_EQ(test, before.value, 10);
+	KUNIT_EXPECT_EQ(test, before.negative, -10);
 	KUNIT_EXPECT_FALSE(test, early);
-	KUNIT_EXPECT_PTR_EQ(test, found, copy);
-	KUNIT_EXPECT_EQ(test, after, 20);
-	KUNIT_EXPECT_EQ(test, after_negative, -20);
+	KUNIT_EXPECT_PTR_EQ(test, found_later, copy);
+	KUNIT_EXPECT_EQ(test, after.value, 20);
+	KUNIT_EXPECT_EQ(test, after.negative, -20);
 	KUNIT_EXPECT_TRUE(test, is_freed(old));
 }
 
-static void delete_for_good(struct table *table, struct item *item)
+/*
+ * The item with its lock held, or NULL if there is none any more.  @meanwhile() is what
+ * another thread might do between the two steps.
+ */
+static struct item *find_and_lock(struct table *table, int key,
+				  bool (*meanwhile)(struct table *table, int key))
 {
-	spin_lock(&item->lock);
+	struct item *item;
+
+	rcu_read_lock();
+	item = find_item(table, key);
+	if (item && meanwhile)
+		meanwhile(table, key);
+	if (item) {
+		spin_lock(&item->lock);
+		if (item->deleted) {
+			spin_unlock(&item->lock);
+			item = NULL;
+		}
+	}
+	rcu_read_unlock();
+	return item;
+}
+
+/* Of several deleters one finds the item, and no other unlinks it or has it freed. */
+static bool delete_after(struct table *table, int key,
+			 bool (*meanwhile)(struct table *table, int key))
+{
+	struct item *item = find_and_lock(table, key, meanwhile);
+
+	if (!item)
+		return false;
 	item->deleted = true;
 	spin_unlock(&item->lock);
 	unlink_item(table, item);
 	call_rcu(&item->rcu, free_item_rcu);
+	return true;
 }
 
-/* @meanwhile() is what another thread might do between the two steps. */
-static int read_if_there(struct table *table, int key,
-			 void (*meanwhile)(struct table *table, struct item *item))
+static bool delete_for_good(struct table *table, int key)
 {
-	struct item *item;
-	int value = -ENOENT;
-
-	rcu_read_lock();
-	item = find_item(table, key);
-	if (item) {
-		if (meanwhile)
-			meanwhile(table, item);
-		spin_lock(&item->lock);
-		if (!item->deleted)
-			value = item->value;
-		spin_unlock(&item->lock);
-	}
-	rcu_read_unlock();
-	return value;
+	return delete_after(table, key, NULL);
 }
 
 /*
- * Keep readers off what is out of date
+ * Keep readers off what is out of date, one part: a flag
  *
  * Claim: RCU alone lets a reader find an item that is deleted a moment later.
  * Where that is not good enough, a flag tells: from the moment when it is set,
@@ -331,14 +346,78 @@ static int read_if_there(struct table *table, int key,
  */
 static void stale_item_is_refused(struct kunit *test)
 {
-	struct table *table = test->priv;
+	struct item *item = new_item(test, 1), *found;
+
+	add_item(test->priv, item);
+	found = find_and_lock(test->priv, 1, delete_for_good);
+	if (found)
+		spin_unlock(&found->lock);
+	KUNIT_EXPECT_PTR_EQ(test, found, NULL);
+	rcu_barrier();
+	KUNIT_EXPECT_TRUE(test, is_freed(item));
+}
+
+/*
+ * Keep readers off what is out of date, another part: two that delete
+ *
+ * Claim: of those who delete an item at once, one does.  The others see the flag
+ * and go away: to unlink an item twice, or to queue it twice, breaks the list.
+ */
+static void stale_item_is_not_deleted_again(struct kunit *test)
+{
 	struct item *item = new_item(test, 1);
 
-	set_value(item, 10);
-	add_item(table, item);
-	KUNIT_EXPECT_EQ(test, read_if_there(table, 1, NULL), 10);
-	KUNIT_EXPECT_EQ(test, read_if_there(table, 1, delete_for_good), -ENOENT);
+	add_item(test->priv, item);
+	KUNIT_EXPECT_FALSE(test, delete_after(test->priv, 1, delete_for_good));
 	rcu_barrier();
+	KUNIT_EXPECT_TRUE(test, is_freed(item));
+	KUNIT_EXPECT_EQ(test, read_keys(test->priv, NULL, NULL), 0);
+}
+
+struct deleter {
+	struct table *table;
+	struct completion go;
+};
+
+static int delete_on_go(void *arg)
+{
+	struct deleter *deleter = arg;
+
+	return thread_await(&deleter->go) && delete_for_good(deleter->table, 1);
+}
+
+/*
+ * Keep readers off what is out of date, the last part: as long as it takes
+ *
+ * Claim: what was not deleted when the reader looked at the flag is not deleted
+ * before the reader gives the lock back, though its section is over.
+ *
+ * So: the reader gets the item with the lock held, and unlocks it after its use.
+ * A value that was read under the lock and is used after it may be out of date.
+ */
+static void locked_item_is_not_stale(struct kunit *test)
+{
+	struct deleter *deleter = alloc_for(test, sizeof(*deleter));
+	struct item *item = new_item(test, 1), *found;
+	struct thread *thread;
+	bool early = false;
+
+	add_item(test->priv, item);
+	deleter->table = test->priv;
+	init_completion(&deleter->go);
+	thread = thread_start(test, delete_on_go, deleter);
+
+	found = find_and_lock(test->priv, 1, NULL);
+	complete(&deleter->go);
+	if (found) {
+		early = becomes_true(READ_ONCE(found->deleted), watch_time);
+		spin_unlock(&found->lock);
+	}
+	KUNIT_EXPECT_TRUE(test, thread_join(thread));
+	rcu_barrier();
+
+	KUNIT_EXPECT_PTR_EQ(test, found, item);
+	KUNIT_EXPECT_FALSE(test, early);
 	KUNIT_EXPECT_TRUE(test, is_freed(item));
 }
 
@@ -494,13 +573,13 @@ static void reference_outlives_the_section(struct kunit *test)
 	set_value(item, 10);
 	add_item(table, item);
 	kept = find_and_get(table, 1, NULL);
+	KUNIT_ASSERT_PTR_EQ(test, kept, item);
 	unlink_and_put(table, item);
 	synchronize_rcu();
 	rcu_barrier();
 	early = is_freed(item);
-	KUNIT_EXPECT_PTR_EQ(test, kept, item);
 	KUNIT_EXPECT_FALSE(test, early);
-	KUNIT_EXPECT_EQ(test, item->value, 10);
+	KUNIT_EXPECT_EQ(test, kept->value, 10);
 	KUNIT_EXPECT_PTR_EQ(test, find_and_get(table, 1, NULL), NULL);
 
 	put_item(kept);
@@ -929,10 +1008,11 @@ static void nested_sections(struct kunit *test)
 	complete(&updater->go);
 	changed = becomes_true(completion_done(&updater->changed), PATIENCE);
 	rcu_read_unlock();
-	early = becomes_true(is_freed(found), watch_time);
+	early = becomes_true(is_freed(item), watch_time);
 	rcu_read_unlock();
 	thread_join(updater->thread);
 
+	KUNIT_EXPECT_PTR_EQ(test, found, item);
 	KUNIT_EXPECT_TRUE(test, changed);
 	KUNIT_EXPECT_FALSE(test, early);
 	KUNIT_EXPECT_TRUE(test, is_freed(item));
@@ -1004,6 +1084,8 @@ static struct kunit_case patterns_test_cases[] = {
 	KUNIT_CASE(list_with_lockless_readers),
 	KUNIT_CASE(change_by_copy),
 	KUNIT_CASE(stale_item_is_refused),
+	KUNIT_CASE(stale_item_is_not_deleted_again),
+	KUNIT_CASE(locked_item_is_not_stale),
 	KUNIT_CASE(one_pointer),
 	KUNIT_CASE(reference_outlives_the_section),
 	KUNIT_CASE(dead_item_is_not_revived),
