@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Where the driver meets the rest of the kernel: plugs and merged requests, clones of
+# device mapper and md, io_uring, libaio, the page cache, loop devices. Random stacks,
+# random operations, everything that is read compared with a model. The programs's
+# seeds begin at 1, or at MYBRD_SEAMS_SEED; a long run begins somewhere else each time.
+# vm: -a init_on_alloc=0
+
+set -u
+. "$(dirname "$0")/configfs.sh"
+
+long=${MYBRD_SEAMS_SECONDS:-}
+seconds=${long:-45}
+seed=${MYBRD_SEAMS_SEED:-${long:+$(date +%s)}}
+log=/tmp/seams.log
+modes=$(modes | tr ' ' ,)
+
+load size=1M
+no_udev
+
+# Not a pipe: what hangs would keep it open.
+"$payload/seams" --seed "${seed:-1}" --seconds "$seconds" --modes "$modes" >$log 2>&1
+is $? 0 "$modes: all that was read in $seconds s was right, and nothing hangs"
+diag "$(tail -n 100 $log)"
+
+# counted NAME: what the program says of it
+counted() { grep -o " $1=[0-9.]*" $log | sed 's/.*=//'; }
+
+left_out=$(sed -n 's/^seams: left out: *//p' $log)
+if debug_kernel; then
+	diag "left out: $left_out"
+else
+	is "$left_out" nothing "no stack is left out"
+fi
+[ "$left_out" != nothing ] || left_out=
+wanted=(operations ios bytes compared)
+for mode in $(modes); do wanted+=("$mode"); done
+for what in "${wanted[@]}"; do
+	in_range "$(counted "$what")" 1 999999999999 "$what: $(counted "$what")"
+done
+# Each kind, where there was time for a few cases of each stack
+if [ -n "$long" ] || ! debug_kernel; then
+	wanted=(plain dm-linear dm-stripe md-raid0 md-raid5 loop loop-direct sync libaio io_uring
+		polled mmap fsync flsbuf discard zeroout punch zero-range race grow shrink cycle
+		buffered vectored fixed linked nowait eagain)
+	[[ $modes != *mq* ]] || wanted+=(scheduler merges)
+	for what in "${wanted[@]}"; do
+		[[ " $left_out " = *" $what "* ]] ||
+			in_range "$(counted "$what")" 1 999999999999 "$what: $(counted "$what")"
+	done
+fi
+done_testing
