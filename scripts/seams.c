@@ -78,6 +78,7 @@ typedef __u64 u64;
 #define SLOT		(128 * KIB)	/* memory for it */
 #define REGION		(MAX_BATCH * SLOT)
 #define RACE_ROUNDS	8
+#define MAX_RACE_ROUNDS	64		/* where it is known to fail */
 #define BUSY_MS		10000		/* who has a disk open for a moment may have it so long */
 
 enum { EXIT_DIFFERS = 1, EXIT_SETUP = 2, EXIT_USAGE = 3, EXIT_HANGS = 4 };
@@ -191,7 +192,7 @@ static struct shared {
 
 /* Options */
 static unsigned int want_ops = 120, want_threads, stall_s = 30, shrink_s = 60;
-static bool want_stack[NR_STACKS], want_bio = true, want_mq = true, verbose;
+static bool want_stack[NR_STACKS], without[NR_ENGINES], want_bio = true, want_mq = true, verbose;
 static bool have_stack[NR_STACKS];
 static unsigned int serial;		/* of the disks: those of a case that hangs stay */
 
@@ -708,9 +709,9 @@ static enum engine pick_engine(const struct test *t)
 	at = below(all);
 	for (e = 0; at >= engine_weight[e]; e++)
 		at -= engine_weight[e];
-	if ((e == SCHEDULER && !t->mq) ||
+	if (without[e] || (e == SCHEDULER && !t->mq) ||
 	    ((e == RACE || e >= GROW) && t->stack != PLAIN))
-		return URING;
+		return without[URING] ? SYNC : URING;
 	return e;
 }
 
@@ -1636,7 +1637,7 @@ static bool race_rounds(struct thread *t, const struct op *op, struct racer *r)
 	struct iovec iov = { t->buf, io->len };
 	u64 h = op->arg, pages = io->len / PAGE_BYTES;
 
-	for (unsigned int round = 0; round < RACE_ROUNDS; round++) {
+	for (unsigned int round = 0; round < (counting ? RACE_ROUNDS : MAX_RACE_ROUNDS); round++) {
 		ssize_t res;
 		u64 first;
 
@@ -2056,6 +2057,16 @@ static bool try_prefix(struct test *t, unsigned int nr)
 	return still_fails(t, nr);
 }
 
+static bool try_related(struct test *t, unsigned int op, bool others)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i <= op; i++)
+		if (i == op || (others && conflict(&t->ops[i], &t->ops[op])))
+			shorter[nr++] = t->ops[i];
+	return still_fails(t, nr);
+}
+
 static bool try_without(struct test *t, unsigned int first, unsigned int nr)
 {
 	memcpy(shorter, t->ops, first * sizeof(*shorter));
@@ -2089,11 +2100,10 @@ static void shrink(const struct test *whole, int failed_op)
 	memcpy(t.ops, whole->ops, whole->nr_ops * sizeof(*t.ops));
 	nr_tried = 0;
 	shrink_tries = 3;
-	if (failed_op >= 0) {
-		unsigned int nr = min_of(failed_op + 1, t.nr_ops);
-
-		repeats = try_prefix(&t, nr);
-	}
+	/* The one that failed, alone; with those that were at the same bytes; all before it */
+	if (failed_op >= 0 && failed_op < (int)t.nr_ops)
+		repeats = try_related(&t, failed_op, false) || try_related(&t, failed_op, true) ||
+			  try_prefix(&t, failed_op + 1);
 	if (!repeats)
 		repeats = try_prefix(&t, t.nr_ops);
 	if (repeats && t.threads > 1) {
@@ -2183,6 +2193,7 @@ static void help(FILE *to)
 		"                   (all that the kernel and the machine have)\n"
 		"  --modes LIST     of bio,mq (both)\n"
 		"  --ops N          operations of a case (120)\n"
+		"  --without LIST   of kinds of operations: %s,%s,...,%s\n"
 		"  --threads N      that do them (1 to 4, from the seed)\n"
 		"  --stall N        seconds after which an operation hangs (30)\n"
 		"  --shrink N       seconds to look for a shorter list that fails, 0 for none (60)\n"
@@ -2191,10 +2202,11 @@ static void help(FILE *to)
 		"  --help\n"
 		"\n"
 		"With --stack or --modes of one, a seed is a case of that kind; a seed is the same\n"
-		"case again with the same --stack, --modes, --ops and --threads.\n"
+		"case again with the same --stack, --modes, --ops, --threads and --without.\n"
 		"\n"
 		"exit status: 0 all was right, 1 something differed or failed, 2 a case could not\n"
-		"be set up, 3 usage, 4 something hangs\n");
+		"be set up, 3 usage, 4 something hangs\n",
+		engine_name[0], engine_name[1], engine_name[NR_ENGINES - 1]);
 }
 
 static u64 parse(const char *opt, const char *s, u64 least, u64 most)
@@ -2222,6 +2234,21 @@ static void parse_stacks(char *list)
 		if (i == NR_STACKS)
 			die(EXIT_USAGE, "--stack: there is no %s", name);
 		want_stack[i] = true;
+	}
+}
+
+static void parse_without(char *list)
+{
+	char *name, *save;
+
+	for (name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+		unsigned int i = 0;
+
+		while (i < NR_ENGINES && strcmp(name, engine_name[i]))
+			i++;
+		if (i == NR_ENGINES)
+			die(EXIT_USAGE, "--without: there is no %s", name);
+		without[i] = true;
 	}
 }
 
@@ -2263,8 +2290,15 @@ static int failed(const struct test *t, int status)
 	fprintf(stderr, "\nseams: %s\n", shared->why);
 	if (op >= 0)
 		print_op(stderr, &t->ops[op]);
-	fprintf(stderr, "seams: again: seams --seed %llu --stack %s --modes %s --ops %u --threads %u\n",
+	fprintf(stderr, "seams: again: seams --seed %llu --stack %s --modes %s --ops %u --threads %u",
 		t->seed, stack_name[t->stack], t->mq ? "mq" : "bio", want_ops, t->threads);
+	for (unsigned int i = 0, first = 1; i < NR_ENGINES; i++) {
+		if (!without[i])
+			continue;
+		fprintf(stderr, "%s%s", first ? " --without " : ",", engine_name[i]);
+		first = 0;
+	}
+	fputc('\n', stderr);
 	if (shrink_s && status != EXIT_SETUP)
 		shrink(t, op);
 	return status;
@@ -2288,11 +2322,12 @@ static void print_counts(double seconds)
 
 int main(int argc, char **argv)
 {
-	enum { SEED, SECONDS, STACK, MODES, NR_OPS, THREADS, STALL, SHORTEN, LIST, VERBOSE, HELP };
+	enum { SEED, SECONDS, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN, LIST, VERBOSE, HELP };
 	static const struct option options[] = {
 		{ "seed", required_argument, NULL, SEED }, { "seconds", required_argument, NULL, SECONDS },
 		{ "stack", required_argument, NULL, STACK }, { "modes", required_argument, NULL, MODES },
 		{ "ops", required_argument, NULL, NR_OPS }, { "threads", required_argument, NULL, THREADS },
+		{ "without", required_argument, NULL, WITHOUT },
 		{ "stall", required_argument, NULL, STALL }, { "shrink", required_argument, NULL, SHORTEN },
 		{ "list", no_argument, NULL, LIST }, { "verbose", no_argument, NULL, VERBOSE },
 		{ "help", no_argument, NULL, HELP }, {}
@@ -2321,6 +2356,9 @@ int main(int argc, char **argv)
 			break;
 		case NR_OPS:
 			want_ops = parse("ops", optarg, 1, MAX_OPS);
+			break;
+		case WITHOUT:
+			parse_without(optarg);
 			break;
 		case THREADS:
 			want_threads = parse("threads", optarg, 1, MAX_THREADS);
