@@ -80,6 +80,8 @@ typedef __u64 u64;
 #define REGION		(MAX_BATCH * SLOT)
 #define RACE_ROUNDS	8
 #define MAX_RACE_ROUNDS	64		/* where it is known to fail */
+#define SAID		4096		/* bytes of what a command says */
+#define MAX_ARGS	16u
 #define BUSY_MS		10000		/* who has a disk open for a moment may have it so long */
 
 enum { EXIT_DIFFERS = 1, EXIT_SETUP = 2, EXIT_USAGE = 3, EXIT_HANGS = 4 };
@@ -94,7 +96,8 @@ static const enum stack stack_order[] = {
 	PLAIN, DM_LINEAR, MD_RAID0, LOOP_DIRECT, DM_LINEAR, PLAIN, DM_STRIPE, MD_RAID5, LOOP,
 };
 
-#define NR_ORDER	(sizeof(stack_order) / sizeof(stack_order[0]))
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+#define NR_ORDER		ARRAY_SIZE(stack_order)
 
 /* What an operation is done with.  Those up to MAPPED read and write. */
 enum engine {
@@ -297,7 +300,7 @@ static void count(enum count what, u64 by)
 }
 
 /* The first one counts: what follows may be its echo. */
-static __attribute__((format(printf, 2, 3))) bool fail(int at, const char *format, ...)
+static bool fail(int at, const char *format, ...)
 {
 	va_list args;
 
@@ -333,18 +336,20 @@ static void fill(unsigned char *buf, u64 off, u64 len, unsigned int op, unsigned
 
 static void read_word(char *text, size_t room, u64 word)
 {
+	u64 op = word >> 48, part = word >> 40 & 0xff, off = (word & 0xffffffffffull) * 8;
+
 	if (!word)
 		snprintf(text, room, "zeros");
-	else if (word >> 48 <= MAX_OPS)
-		snprintf(text, room, "what operation %llu.%llu wrote to sector %llu", (word >> 48) - 1,
-			 word >> 40 & 0xff, (word & 0xffffffffffull) * 8 / SECTOR);
+	else if (op <= MAX_OPS)
+		snprintf(text, room, "what operation %llu.%llu wrote to sector %llu", op - 1, part,
+			 off / SECTOR);
 	else
 		snprintf(text, room, "%016llx", word);
 }
 
 /* Compares, and tells of the first sectors that differ. */
-static bool same(int at, const char *what, u64 off, const unsigned char *got, const unsigned char *want,
-		 u64 len)
+static bool same(int at, const char *what, u64 off, const unsigned char *got,
+		 const unsigned char *want, u64 len)
 {
 	char text[2048], a[80], b[80];
 	size_t used = 0;
@@ -392,7 +397,8 @@ static void shuffle_pieces(struct piece *piece, unsigned int nr)
 	}
 }
 
-static unsigned int add_piece(struct piece *to, unsigned int nr, unsigned int on, u64 sector, u64 len)
+static unsigned int add_piece(struct piece *to, unsigned int nr, unsigned int on, u64 sector,
+			      u64 len)
 {
 	if (len)
 		to[nr++] = (struct piece){ .disk = on, .sector = sector, .len = len };
@@ -451,7 +457,6 @@ static void make_linear(struct test *t)
 	for (i = nr_rest / 2; i < nr_rest; i++)
 		t->piece[t->nr_pieces++] = rest[i];
 
-	t->hot = t->hot_len = 0;
 	for (i = 0; i < t->nr_pieces; i++) {
 		if (i == nr_rest / 2)
 			t->hot = at * SECTOR;
@@ -577,7 +582,7 @@ static void add_io(struct op *op, u64 end, u64 off, u64 len)
 {
 	struct io io = { .off = off, .len = len, .part = op->nr };
 
-	if (op->nr == MAX_BATCH || !len || off + len > end)
+	if (op->nr == MAX_BATCH || !len || len > BATCH_BYTES || off + len > end)
 		return;
 	for (unsigned int i = 0; i < op->nr; i++)
 		if (overlap(&op->io[i], &io, false))
@@ -611,8 +616,9 @@ static void pick_neighbours(const struct test *t, u64 end, struct op *op)
 			/* The other part of the page */
 			len = round_up(at + 1, PAGE_BYTES) - at;
 		}
-		if (at + len > end)
-			len = end - at;
+		if (at >= end)
+			break;
+		len = min_of(len, end - at);
 		if (!chance(6))
 			add_io(op, end, at, len);
 		at += len;
@@ -845,8 +851,8 @@ static void fit_ops(struct test *t)
 
 static void print_test(FILE *to, const struct test *t)
 {
-	fprintf(to, "%s on %u %s disk(s) of %llu bytes, blocksize %u", stack_name[t->stack], t->nr_disks,
-		t->mq ? "mq" : "bio", t->disk_size, t->block);
+	fprintf(to, "%s on %u %s disk(s) of %llu bytes, blocksize %u", stack_name[t->stack],
+		t->nr_disks, t->mq ? "mq" : "bio", t->disk_size, t->block);
 	if (t->mq)
 		fprintf(to, ", submit_queues %u, hw_queue_depth %u", t->queues, t->depth);
 	if (t->stack >= DM_STRIPE && t->stack <= MD_RAID5)
@@ -856,8 +862,8 @@ static void print_test(FILE *to, const struct test *t)
 
 static void print_op(FILE *to, const struct op *op)
 {
-	fprintf(to, "  %u: %s%s%s", op->id, engine_name[op->engine], op->buffered ? " buffered" : "",
-		op->link ? " chain" : "");
+	fprintf(to, "  %u: %s%s%s", op->id, engine_name[op->engine],
+		op->buffered ? " buffered" : "", op->link ? " chain" : "");
 	if (op->engine == SHRINK)
 		fprintf(to, " to %llu", op->io[0].off);
 	else if (op->engine == GROW)
@@ -924,8 +930,8 @@ static bool setup_failed(const char *what, const char *said)
 	return fail(-1, "%s: %s", what, said);
 }
 
-/* Runs a command with @input; what it says goes to @said. */
-static int run_command(const char *input, char *said, size_t room, char * const argv[])
+/* Runs a command with @input; what it says goes to @said, which has room for SAID bytes. */
+static int run_args(const char *input, char *said, char * const argv[])
 {
 	int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC), status;
 	ssize_t got;
@@ -943,7 +949,7 @@ static int run_command(const char *input, char *said, size_t room, char * const 
 		_exit(127);
 	}
 	waitpid(pid, &status, 0);
-	got = pread(out, said, room - 1, 0);
+	got = pread(out, said, SAID - 1, 0);
 	said[got > 0 ? got : 0] = 0;
 	while (got > 0 && said[got - 1] == '\n')
 		said[--got] = 0;
@@ -952,18 +958,42 @@ static int run_command(const char *input, char *said, size_t room, char * const 
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-#define RUN(input, said, ...) \
-	run_command(input, said, sizeof(said), (char * const []){ __VA_ARGS__, NULL })
+/* The words of a command up to NULL */
+static void list_args(char **argv, char *first, va_list args)
+{
+	unsigned int nr = 0;
 
-/* As RUN, and part of the setup: it must succeed. */
-#define MUST(input, said, ...)						\
-({									\
-	char *argv_[] = { __VA_ARGS__, NULL };				\
-									\
-	at_work(around(), -1, argv_[0]);				\
-	run_command(input, said, sizeof(said), argv_) ?			\
-		setup_failed(argv_[0], said) : true;			\
-})
+	for (argv[nr++] = first; nr < MAX_ARGS; nr++) {
+		argv[nr] = va_arg(args, char *);
+		if (!argv[nr])
+			return;
+	}
+	die(EXIT_SETUP, "%s: too many arguments", first);
+}
+
+static __attribute__((__sentinel__)) int run(char *said, char *first, ...)
+{
+	char *argv[MAX_ARGS];
+	va_list args;
+
+	va_start(args, first);
+	list_args(argv, first, args);
+	va_end(args);
+	return run_args(NULL, said, argv);
+}
+
+/* As run(), and a part of the setup: it must succeed. */
+static __attribute__((__sentinel__)) bool must(const char *input, char *said, char *first, ...)
+{
+	char *argv[MAX_ARGS];
+	va_list args;
+
+	va_start(args, first);
+	list_args(argv, first, args);
+	va_end(args);
+	at_work(around(), -1, first);
+	return run_args(input, said, argv) ? setup_failed(first, said) : true;
+}
 
 static int write_file(const char *path, const char *text)
 {
@@ -1021,8 +1051,11 @@ static int set_scheduler(unsigned int nr, u32 choice)
 	snprintf(path, sizeof(path), "/sys/block/mybrd-%s/queue/scheduler", disk[nr]);
 	if (read_file(path, list, sizeof(list)) < 0)
 		return errno;
-	for (name = strtok_r(list, " []\n", &save); name && n < 16; name = strtok_r(NULL, " []\n", &save))
+	name = strtok_r(list, " []\n", &save);
+	while (name && n < 16) {
 		names[n++] = name;
+		name = strtok_r(NULL, " []\n", &save);
+	}
 	if (test->deep)
 		return write_file(path, "none");
 	return n ? write_file(path, names[choice % n]) : 0;
@@ -1082,7 +1115,7 @@ static bool disk_down(unsigned int nr)
 static bool stack_up(void)
 {
 	const struct test *t = test;
-	char node[MAX_DISKS][64], name[32], said[2048], chunk[32];
+	char node[MAX_DISKS][64], name[32], said[SAID], chunk[32];
 	static char table[64 * MAX_PIECES];
 	unsigned int nr, len = 0;
 
@@ -1097,28 +1130,29 @@ static bool stack_up(void)
 	switch (t->stack) {
 	case DM_LINEAR:
 		for (nr = 0; nr < t->nr_pieces; nr++)
-			len += snprintf(table + len, sizeof(table) - len, "%llu %u linear %s %llu\n",
-					t->piece[nr].dm, t->piece[nr].len, node[t->piece[nr].disk],
+			len += snprintf(table + len, sizeof(table) - len,
+					"%llu %u linear %s %llu\n", t->piece[nr].dm,
+					t->piece[nr].len, node[t->piece[nr].disk],
 					t->piece[nr].sector);
-		return MUST(table, said, "dmsetup", "create", name);
+		return must(table, said, "dmsetup", "create", name, NULL);
 	case DM_STRIPE:
 		snprintf(table, sizeof(table), "0 %llu striped 2 %u %s 0 %s 0\n", t->size / SECTOR,
 			 t->chunk, node[0], node[1]);
-		return MUST(table, said, "dmsetup", "create", name);
+		return must(table, said, "dmsetup", "create", name, NULL);
 	case MD_RAID0:
 		snprintf(device, sizeof(device), "/dev/md%u", 100 + serial % 400);
-		return MUST(NULL, said, "mdadm", "--build", device, "--level=0", "--raid-devices=2",
-			    chunk, node[0], node[1]);
+		return must(NULL, said, "mdadm", "--build", device, "--level=0", "--raid-devices=2",
+			    chunk, node[0], node[1], NULL);
 	case MD_RAID5:
 		snprintf(device, sizeof(device), "/dev/md%u", 100 + serial % 400);
-		return MUST(NULL, said, "mdadm", "--create", device, "--run", "--metadata=0.90",
-			    "--level=5", "--raid-devices=3", "--assume-clean", "--bitmap=none", chunk,
-			    node[0], node[1], node[2]);
+		return must(NULL, said, "mdadm", "--create", device, "--run", "--metadata=0.90",
+			    "--level=5", "--raid-devices=3", "--assume-clean", "--bitmap=none",
+			    chunk, node[0], node[1], node[2], NULL);
 	case LOOP:
 	case LOOP_DIRECT:
-		if (!MUST(NULL, said, "losetup", "-f", "--show", "--sector-size",
+		if (!must(NULL, said, "losetup", "-f", "--show", "--sector-size",
 			  t->block == SECTOR ? "512" : "4096",
-			  t->stack == LOOP ? "--direct-io=off" : "--direct-io=on", node[0]))
+			  t->stack == LOOP ? "--direct-io=off" : "--direct-io=on", node[0], NULL))
 			return false;
 		snprintf(device, sizeof(device), "%.60s", said);
 		return true;
@@ -1131,7 +1165,7 @@ static bool stack_up(void)
 static bool stack_down(void)
 {
 	long long until = now_ms() + BUSY_MS;
-	char said[2048] = "";
+	char said[SAID] = "";
 	bool ok = true;
 	int status;
 
@@ -1140,15 +1174,15 @@ static bool stack_down(void)
 		switch (test->stack) {
 		case DM_LINEAR:
 		case DM_STRIPE:
-			status = RUN(NULL, said, "dmsetup", "remove", device);
+			status = run(said, "dmsetup", "remove", device, NULL);
 			break;
 		case MD_RAID0:
 		case MD_RAID5:
-			status = RUN(NULL, said, "mdadm", "--stop", device);
+			status = run(said, "mdadm", "--stop", device, NULL);
 			break;
 		case LOOP:
 		case LOOP_DIRECT:
-			status = RUN(NULL, said, "losetup", "-d", device);
+			status = run(said, "losetup", "-d", device, NULL);
 			break;
 		default:
 			status = 0;
@@ -1178,7 +1212,8 @@ static void close_device(void)
 		close(fd_direct);
 	if (fd_cached >= 0)
 		close(fd_cached);
-	fd_direct = fd_cached = -1;
+	fd_direct = -1;
+	fd_cached = -1;
 }
 
 /* How odd may addresses and lengths of segments be? */
@@ -1229,7 +1264,8 @@ static bool ring_up(struct ring *ring, unsigned int flags, struct thread *t)
 	return true;
 }
 
-static void prepare_sqe(struct io_uring_sqe *sqe, struct thread *t, const struct op *op, unsigned int i)
+static void prepare_sqe(struct io_uring_sqe *sqe, struct thread *t, const struct op *op,
+			unsigned int i)
 {
 	const struct io *io = &op->io[i];
 
@@ -1272,7 +1308,8 @@ static bool submit_uring(struct thread *t, const struct op *op, ssize_t *res)
 	__atomic_store_n(ring->sq_tail, tail, __ATOMIC_RELEASE);
 
 	while (left) {
-		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit, left, IORING_ENTER_GETEVENTS, NULL, 0);
+		ret = syscall(__NR_io_uring_enter, ring->fd, to_submit, left,
+			      IORING_ENTER_GETEVENTS, NULL, 0);
 		if (ret < 0 && errno != EINTR && errno != EAGAIN)
 			return fail(t->at, "io_uring_enter: %s", strerror(errno));
 		if (ret > 0)
@@ -1316,7 +1353,8 @@ static bool submit_aio(struct thread *t, const struct op *op, ssize_t *res)
 		list[i] = &iocb[i];
 	}
 	while (submitted < op->nr) {
-		long n = syscall(__NR_io_submit, t->aio, (long)(op->nr - submitted), list + submitted);
+		long n = syscall(__NR_io_submit, t->aio, (long)(op->nr - submitted),
+				 list + submitted);
 
 		if (n > 0) {
 			submitted += n;
@@ -1390,12 +1428,14 @@ static void gather(struct thread *t, unsigned int i)
 static bool transfer(struct thread *t, int fd, const struct io *io, u64 from)
 {
 	while (from < io->len) {
-		ssize_t n = io->write ? pwrite(fd, t->scratch + from, io->len - from, io->off + from) :
-					pread(fd, t->scratch + from, io->len - from, io->off + from);
+		u64 len = io->len - from, off = io->off + from;
+		ssize_t n = io->write ? pwrite(fd, t->scratch + from, len, off) :
+					pread(fd, t->scratch + from, len, off);
 
 		if (n <= 0)
-			return fail(t->at, "%s of %llu bytes at byte %llu: %s", io->write ? "write" : "read",
-				    io->len - from, io->off + from, n ? strerror(errno) : "nothing");
+			return fail(t->at, "%s of %llu bytes at byte %llu: %s",
+				    io->write ? "write" : "read", len, off,
+				    n ? strerror(errno) : "nothing");
 		from += n;
 	}
 	return true;
@@ -1415,15 +1455,16 @@ static bool unchanged(struct thread *t, const struct io *io)
 }
 
 /* Makes a whole of what an I/O gave, and compares it. */
-static bool conclude(struct thread *t, const struct op *op, unsigned int i, ssize_t res, bool *broken)
+static bool conclude(struct thread *t, const struct op *op, unsigned int i, ssize_t res,
+		     bool *broken)
 {
 	const struct io *io = &op->io[i];
 	int fd = op->buffered ? fd_cached : fd_direct;
 	bool again = false;
 	char what[80];
 
-	snprintf(what, sizeof(what), "%s %s %u.%u", engine_name[op->engine], io->write ? "write" : "read",
-		 op->id, io->part);
+	snprintf(what, sizeof(what), "%s %s %u.%u", engine_name[op->engine],
+		 io->write ? "write" : "read", op->id, io->part);
 	if (res == -EAGAIN && io->nowait) {
 		count(EAGAIN_S, 1);
 		again = true;
@@ -1460,6 +1501,16 @@ static bool conclude(struct thread *t, const struct op *op, unsigned int i, ssiz
 	return same(t->at, what, io->off, t->scratch, image + io->off, io->len);
 }
 
+static ssize_t submit_sync(struct thread *t, const struct op *op)
+{
+	int flags = op->io[0].nowait ? RWF_NOWAIT : 0, fd = op->buffered ? fd_cached : fd_direct;
+	u64 off = op->io[0].off;
+	ssize_t res = op->io[0].write ? pwritev2(fd, t->iov[0], t->nr_iov[0], off, flags) :
+					preadv2(fd, t->iov[0], t->nr_iov[0], off, flags);
+
+	return res < 0 ? -errno : res;
+}
+
 static bool do_rw(struct thread *t, const struct op *op)
 {
 	ssize_t res[MAX_BATCH];
@@ -1484,18 +1535,12 @@ static bool do_rw(struct thread *t, const struct op *op)
 		count(LINKED, op->link);
 		count(NOWAIT, io->nowait);
 	}
-	if (op->engine == SYNC) {
-		int flags = op->io[0].nowait ? RWF_NOWAIT : 0, fd = op->buffered ? fd_cached : fd_direct;
-
-		res[0] = op->io[0].write ? pwritev2(fd, t->iov[0], t->nr_iov[0], op->io[0].off, flags) :
-					   preadv2(fd, t->iov[0], t->nr_iov[0], op->io[0].off, flags);
-		if (res[0] < 0)
-			res[0] = -errno;
-	} else if (op->engine == AIO) {
+	if (op->engine == SYNC)
+		res[0] = submit_sync(t, op);
+	else if (op->engine == AIO)
 		ok = submit_aio(t, op, res);
-	} else {
+	else
 		ok = submit_uring(t, op, res);
-	}
 	for (i = 0; i < op->nr && ok; i++)
 		ok = conclude(t, op, i, res[i], &broken);
 	return ok;
@@ -1617,7 +1662,10 @@ static void *run_racer(void *arg)
 	}
 }
 
-/* Each page that both were at is zeros or new, whatever came first; but a write that was sent back left nothing. */
+/*
+ * Each page that both were at is zeros or new, whatever came first; but a write that was
+ * sent back left nothing.
+ */
 static bool race_result(struct thread *t, const struct op *op, const struct racer *r, bool written,
 			unsigned int part)
 {
@@ -1627,7 +1675,7 @@ static bool race_result(struct thread *t, const struct op *op, const struct race
 	const struct io *io = &op->io[0];
 	struct io back = *io;
 	const char *what = written ? "a nowait write beside a discard" :
-				     "a nowait write beside a discard said EAGAIN, and what was there";
+			   "a nowait write beside a discard said EAGAIN, and what was there";
 
 	back.write = false;
 	if (!transfer(t, fd_direct, &back, 0))
@@ -1755,7 +1803,8 @@ static bool do_op(struct thread *t, const struct op *op)
 		return fsync(op->arg & 1 ? fd_cached : fd_direct) ?
 			fail(t->at, "fsync: %s", strerror(errno)) : true;
 	case FLSBUF:
-		return ioctl(fd_cached, BLKFLSBUF) ? fail(t->at, "BLKFLSBUF: %s", strerror(errno)) : true;
+		return ioctl(fd_cached, BLKFLSBUF) ?
+			fail(t->at, "BLKFLSBUF: %s", strerror(errno)) : true;
 	case RACE:
 		return do_race(t, op);
 	case SCHEDULER:
@@ -1777,8 +1826,7 @@ static bool do_op(struct thread *t, const struct op *op)
 
 static bool goes_by_pages(const struct op *op)
 {
-	return op->buffered || (op->engine >= DISCARD && op->engine <= ZERO_RANGE) || op->engine == GROW ||
-	       op->engine == RACE;
+	return op->buffered || (op->engine >= DISCARD && op->engine <= RACE) || op->engine == GROW;
 }
 
 static bool conflict(const struct op *a, const struct op *b)
@@ -1881,10 +1929,12 @@ static bool run_threads(void)
 		struct thread *t = &threads[i];
 
 		*t = (struct thread){ .nr = i, .at = UINT_MAX, .slot = &shared->slot[i] };
-		t->buf = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		t->scratch = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (t->buf == MAP_FAILED || t->scratch == MAP_FAILED)
+		t->buf = aligned_alloc(PAGE_BYTES, REGION);
+		t->scratch = aligned_alloc(PAGE_BYTES, REGION);
+		if (!t->buf || !t->scratch)
 			return setup_failed("memory", strerror(errno));
+		memset(t->buf, 0, REGION);
+		memset(t->scratch, 0, REGION);
 	}
 	/* An array of md is not zeroed: nothing of it is, but for what it tells of itself. */
 	probe_alignment(threads[0].buf);
@@ -1900,7 +1950,8 @@ static bool run_threads(void)
 	if (fsync(fd_cached))
 		return fail(-1, "fsync at the end: %s", strerror(errno));
 	close_device();
-	return open_device() && check_all(&threads[0], fd_direct, "direct read of all at the end") &&
+	return open_device() &&
+	       check_all(&threads[0], fd_direct, "direct read of all at the end") &&
 	       check_all(&threads[0], fd_cached, "buffered read of all at the end");
 }
 
@@ -1966,8 +2017,8 @@ static void print_tasks(pid_t pid)
 		closedir(dir);
 }
 
-/* Says what hangs where something is under way for longer than it may take; quiet while a list is being cut. */
-static bool hangs(pid_t pid, const struct test *t, unsigned int limit_s, bool quiet)
+/* Says what hangs, where something takes longer than it may; nothing while lists are cut. */
+static bool is_stuck(pid_t pid, const struct test *t, unsigned int limit_s, bool quiet)
 {
 	long long now = now_ms();
 	bool stuck = false;
@@ -2031,14 +2082,15 @@ static int run_test(const struct test *t, unsigned int limit_s, bool quiet)
 		_exit(run_child());
 	while (!waitpid(pid, &status, WNOHANG)) {
 		usleep(5000);
-		if (hangs(pid, t, limit_s, quiet)) {
+		if (is_stuck(pid, t, limit_s, quiet)) {
 			kill(pid, SIGKILL);	/* which it may never notice */
 			return EXIT_HANGS;
 		}
 	}
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	snprintf(shared->why, sizeof(shared->why), "the process died of signal %d", WTERMSIG(status));
+	snprintf(shared->why, sizeof(shared->why), "the process died of signal %d",
+		 WTERMSIG(status));
 	return EXIT_DIFFERS;
 }
 
@@ -2106,12 +2158,10 @@ static bool try_without_io(struct test *t, unsigned int op, unsigned int io)
 
 static void shrink(const struct test *whole, int failed_op)
 {
-	char why[sizeof(shared->why)];
 	struct test t = *whole;
 	unsigned int threads_before = t.threads;
 	bool repeats = false;
 
-	strcpy(why, shared->why);
 	shrink_until = now_ms() + shrink_s * 1000ll;
 	t.ops = malloc(MAX_OPS * sizeof(*t.ops));
 	shorter = malloc(MAX_OPS * sizeof(*shorter));
@@ -2149,7 +2199,7 @@ static void shrink(const struct test *whole, int failed_op)
 	if (!repeats) {
 		fprintf(stderr, "seams: it does not repeat, in %u tries\n", nr_tried);
 	} else {
-		fprintf(stderr, "seams: the shortest list that fails, of %u tried, with %u thread(s):\n",
+		fprintf(stderr, "seams: the shortest list that fails, of %u, with %u thread(s):\n",
 			nr_tried, t.threads);
 		for (unsigned int i = 0; i < t.nr_ops; i++) {
 			print_op(stderr, &t.ops[i]);
@@ -2171,19 +2221,21 @@ static void find_stacks(bool ask)
 	static char * const modules[] = {
 		"loop", "dm-mod", "raid0", "raid456", "mq-deadline", "kyber-iosched", "bfq",
 	};
-	char said[4096], text[1024];
+	char said[SAID], text[1024];
 	bool dm, md;
 
-	for (unsigned int i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
-		RUN(NULL, said, "modprobe", "-q", modules[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(modules); i++)
+		run(said, "modprobe", "-q", modules[i], NULL);
 	have_stack[PLAIN] = true;
-	dm = !RUN(NULL, said, "dmsetup", "targets");
+	dm = !run(said, "dmsetup", "targets", NULL);
 	have_stack[DM_LINEAR] = dm && strstr(said, "linear");
 	have_stack[DM_STRIPE] = dm && strstr(said, "striped");
-	md = !RUN(NULL, said, "mdadm", "--version") && read_file("/proc/mdstat", text, sizeof(text)) > 0;
+	md = !run(said, "mdadm", "--version", NULL) &&
+	     read_file("/proc/mdstat", text, sizeof(text)) > 0;
 	have_stack[MD_RAID0] = md && strstr(text, "[raid0]");
 	have_stack[MD_RAID5] = md && strstr(text, "[raid5]");
-	have_stack[LOOP] = !access("/dev/loop-control", R_OK) && !RUN(NULL, said, "losetup", "--version");
+	have_stack[LOOP] = !access("/dev/loop-control", R_OK) &&
+			   !run(said, "losetup", "--version", NULL);
 	have_stack[LOOP_DIRECT] = have_stack[LOOP];
 	if (!ask)
 		return;
@@ -2198,7 +2250,7 @@ static void find_stacks(bool ask)
 	printf("%s\n", dm ? "" : " nothing");
 }
 
-static void help(FILE *to)
+static void print_usage(FILE *to)
 {
 	fprintf(to,
 		"usage: seams [OPTION]...\n"
@@ -2219,7 +2271,7 @@ static void help(FILE *to)
 		"  --shrink N       seconds to look for a shorter list that fails, 0 for none (60)\n"
 		"  --list           prints the operations of the case, and does nothing\n"
 		"  --verbose        a line for each case\n"
-		"  --help\n"
+		"  -h               this\n"
 		"\n"
 		"With --stack or --modes of one, a seed is a case of that kind; a seed is the same\n"
 		"case again with the same --stack, --modes, --ops, --threads and --without.\n"
@@ -2310,8 +2362,9 @@ static int failed(const struct test *t, int status)
 	fprintf(stderr, "\nseams: %s\n", shared->why);
 	if (op >= 0)
 		print_op(stderr, &t->ops[op]);
-	fprintf(stderr, "seams: again: seams --seed %llu --stack %s --modes %s --ops %u --threads %u",
-		t->seed, stack_name[t->stack], t->mq ? "mq" : "bio", want_ops, t->threads);
+	fprintf(stderr, "seams: again: seams --seed %llu --stack %s --modes %s --ops %u", t->seed,
+		stack_name[t->stack], t->mq ? "mq" : "bio", want_ops);
+	fprintf(stderr, " --threads %u", t->threads);
 	for (unsigned int i = 0, first = 1; i < NR_ENGINES; i++) {
 		if (!without[i])
 			continue;
@@ -2342,15 +2395,22 @@ static void print_counts(double seconds)
 
 int main(int argc, char **argv)
 {
-	enum { SEED, SECONDS, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN, LIST, VERBOSE, HELP };
+	enum {
+		SEED, SECONDS, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN, LIST, VERBOSE
+	};
 	static const struct option options[] = {
-		{ "seed", required_argument, NULL, SEED }, { "seconds", required_argument, NULL, SECONDS },
-		{ "stack", required_argument, NULL, STACK }, { "modes", required_argument, NULL, MODES },
-		{ "ops", required_argument, NULL, NR_OPS }, { "threads", required_argument, NULL, THREADS },
+		{ "seed", required_argument, NULL, SEED },
+		{ "seconds", required_argument, NULL, SECONDS },
+		{ "stack", required_argument, NULL, STACK },
+		{ "modes", required_argument, NULL, MODES },
+		{ "ops", required_argument, NULL, NR_OPS },
 		{ "without", required_argument, NULL, WITHOUT },
-		{ "stall", required_argument, NULL, STALL }, { "shrink", required_argument, NULL, SHORTEN },
-		{ "list", no_argument, NULL, LIST }, { "verbose", no_argument, NULL, VERBOSE },
-		{ "help", no_argument, NULL, HELP }, {}
+		{ "threads", required_argument, NULL, THREADS },
+		{ "stall", required_argument, NULL, STALL },
+		{ "shrink", required_argument, NULL, SHORTEN },
+		{ "list", no_argument, NULL, LIST },
+		{ "verbose", no_argument, NULL, VERBOSE },
+		{}
 	};
 	long long start = now_ms();
 	unsigned int seconds = 0;
@@ -2395,20 +2455,20 @@ int main(int argc, char **argv)
 		case VERBOSE:
 			verbose = true;
 			break;
-		case HELP:
 		case 'h':
-			help(stdout);
+			print_usage(stdout);
 			return 0;
 		default:
-			help(stderr);
+			print_usage(stderr);
 			return EXIT_USAGE;
 		}
 	}
 	if (optind != argc) {
-		help(stderr);
+		print_usage(stderr);
 		return EXIT_USAGE;
 	}
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
 	t.ops = malloc(MAX_OPS * sizeof(*t.ops));
 	if (shared == MAP_FAILED || !t.ops)
 		die(EXIT_SETUP, "out of memory");
