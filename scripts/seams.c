@@ -233,6 +233,7 @@ static struct thread {
 	int		nr_iov[MAX_BATCH];
 	aio_context_t	aio;
 	struct ring	ring, polled;
+	u32		fixed_align;
 } threads[MAX_THREADS];
 
 #define die(code, ...)				\
@@ -1385,7 +1386,8 @@ static bool submit_aio(struct thread *t, const struct op *op, ssize_t *res)
 /* Lays out the memory of one I/O: where it starts, and in which segments it is. */
 static void place(struct thread *t, const struct io *io, unsigned int i)
 {
-	unsigned char *at = t->buf + i * SLOT + round_down(io->boff, mem_align);
+	u32 align = io->fixed ? t->fixed_align : mem_align;
+	unsigned char *at = t->buf + i * SLOT + round_down(io->boff, align);
 	struct iovec *iov = t->iov[i];
 	u64 left = io->len, h = mix(io->off + io->len * GOLDEN + io->boff);
 	int n = 0;
@@ -1544,6 +1546,19 @@ static bool do_rw(struct thread *t, const struct op *op)
 	for (i = 0; i < op->nr && ok; i++)
 		ok = conclude(t, op, i, res[i], &broken);
 	return ok;
+}
+
+/* 6.1 wants each part of io_uring's own buffers that is in a page to be of whole blocks. */
+static void probe_fixed(struct thread *t)
+{
+	struct op op = { .engine = URING, .nr = 1 };
+	ssize_t res = 0;
+
+	op.io[0] = (struct io){ .len = PAGE_BYTES, .boff = mem_align, .fixed = true };
+	t->fixed_align = mem_align;
+	place(t, &op.io[0], 0);
+	if (!submit_uring(t, &op, &res) || res != (ssize_t)PAGE_BYTES)
+		t->fixed_align = test->block;
 }
 
 static bool do_mapped(struct thread *t, const struct op *op)
@@ -1881,6 +1896,7 @@ static void *run_thread(void *arg)
 	}
 	if (!ring_up(&t->ring, 0, t) || !ring_up(&t->polled, IORING_SETUP_IOPOLL, t))
 		return NULL;
+	probe_fixed(t);
 	while (ok) {
 		op = take(t);
 		if (!op)
