@@ -1225,6 +1225,9 @@ static void probe_alignment(unsigned char *buf)
 	mem_align = pread(fd_direct, buf + 4, PAGE_BYTES, 0) == PAGE_BYTES ? 4 : SECTOR;
 	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, PAGE_BYTES, 0) != PAGE_BYTES)
 		mem_align = PAGE_BYTES;
+	/* A loop device asks for less than what its file takes, whose parts are in pages again. */
+	if (test->stack == LOOP_DIRECT && mem_align < test->block)
+		mem_align = test->block;
 	seg_align = mem_align == 4 && preadv(fd_direct, two, 2, 0) == PAGE_BYTES ? 4 : test->block;
 }
 
