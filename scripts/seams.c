@@ -91,7 +91,7 @@ static const char * const stack_name[] = {
 	"plain", "dm-linear", "dm-stripe", "md-raid0", "md-raid5", "loop", "loop-direct",
 };
 
-/* Seeds take these in turn. */
+/* Seeds take these in turn, and bio and mq; their number is odd, so that all meet. */
 static const enum stack stack_order[] = {
 	PLAIN, DM_LINEAR, MD_RAID0, LOOP_DIRECT, DM_LINEAR, PLAIN, DM_STRIPE, MD_RAID5, LOOP,
 };
@@ -477,7 +477,7 @@ static void make_test(struct test *t, u64 seed)
 	rng = mix(seed) + GOLDEN;
 	*t = (struct test){ .seed = seed, .ops = ops };
 	t->stack = stack_order[seed % NR_ORDER];
-	t->mq = seed / NR_ORDER & 1;
+	t->mq = seed & 1;
 	if (!want_mq)
 		t->mq = false;
 	else if (!want_bio)
@@ -2281,6 +2281,7 @@ static void print_usage(FILE *to)
 		"\n"
 		"  --seed N         the first case, or the only one (drawn from the clock)\n"
 		"  --seconds N      goes on with further seeds for so long (one case)\n"
+		"  --cases N        goes on until there were so many, too (1)\n"
 		"  --stack LIST     of plain,dm-linear,dm-stripe,md-raid0,md-raid5,loop,loop-direct\n"
 		"                   (all that the kernel and the machine have)\n"
 		"  --modes LIST     of bio,mq (both)\n"
@@ -2416,11 +2417,13 @@ static void print_counts(double seconds)
 int main(int argc, char **argv)
 {
 	enum {
-		SEED, SECONDS, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN, LIST, VERBOSE
+		SEED, SECONDS, NR_CASES, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN, LIST,
+		VERBOSE
 	};
 	static const struct option options[] = {
 		{ "seed", required_argument, NULL, SEED },
 		{ "seconds", required_argument, NULL, SECONDS },
+		{ "cases", required_argument, NULL, NR_CASES },
 		{ "stack", required_argument, NULL, STACK },
 		{ "modes", required_argument, NULL, MODES },
 		{ "ops", required_argument, NULL, NR_OPS },
@@ -2433,7 +2436,7 @@ int main(int argc, char **argv)
 		{}
 	};
 	long long start = now_ms();
-	unsigned int seconds = 0;
+	unsigned int seconds = 0, want_cases = 1, cases = 0;
 	u64 seed = time(NULL);
 	bool list = false;
 	int opt, status = 0;
@@ -2447,6 +2450,9 @@ int main(int argc, char **argv)
 			break;
 		case SECONDS:
 			seconds = parse("seconds", optarg, 1, 1000000);
+			break;
+		case NR_CASES:
+			want_cases = parse("cases", optarg, 1, 1000000);
 			break;
 		case STACK:
 			parse_stacks(optarg);
@@ -2506,21 +2512,28 @@ int main(int argc, char **argv)
 	if (access("/sys/kernel/config/mybrd", W_OK))
 		die(EXIT_SETUP, "/sys/kernel/config/mybrd: %s", strerror(errno));
 	find_stacks(true);
+	for (opt = 0; opt < NR_STACKS && !(want_stack[opt] && have_stack[opt]); opt++)
+		;
+	if (opt == NR_STACKS)
+		die(EXIT_SETUP, "none of the stacks is possible here");
 	printf("seams: first seed %llu\n", seed);
-	do {
+	for (;; seed++) {
+		if (cases >= want_cases && now_ms() - start >= seconds * 1000ll)
+			break;
 		if (!choose(&t, seed))
 			continue;
+		cases++;
 		if (verbose) {
 			printf("seams: %.1f s: seed %llu: ", (now_ms() - start) / 1000.0, seed);
 			print_test(stdout, &t);
 			printf("\n");
 		}
 		status = run_test(&t, stall_s, false);
-		if (status)
-			status = failed(&t, status);
-	} while (seed++, !status && now_ms() - start < seconds * 1000ll);
+		if (!status)
+			continue;
+		status = failed(&t, status);
+		break;
+	}
 	print_counts((now_ms() - start) / 1000.0);
-	if (!status && !atomic_load(&shared->count[CASES]))
-		die(EXIT_SETUP, "not a single case was possible");
 	return status;
 }
