@@ -1114,6 +1114,18 @@ static bool disk_down(unsigned int nr)
 	return rmdir(path) ? fail(-1, "rmdir %s: %s", path, strerror(errno)) : true;
 }
 
+/* An array that nobody has: one that hangs stays. */
+static void name_array(void)
+{
+	char path[64];
+	unsigned int nr = 100;
+
+	do {
+		snprintf(device, sizeof(device), "/dev/md%u", nr);
+		snprintf(path, sizeof(path), "/sys/block/md%u", nr++);
+	} while (!access(path, F_OK) && nr < 500);
+}
+
 static bool stack_up(void)
 {
 	const struct test *t = test;
@@ -1142,11 +1154,11 @@ static bool stack_up(void)
 			 t->chunk, node[0], node[1]);
 		return must(table, said, "dmsetup", "create", name, NULL);
 	case MD_RAID0:
-		snprintf(device, sizeof(device), "/dev/md%u", 100 + serial % 400);
+		name_array();
 		return must(NULL, said, "mdadm", "--build", device, "--level=0", "--raid-devices=2",
 			    chunk, node[0], node[1], NULL);
 	case MD_RAID5:
-		snprintf(device, sizeof(device), "/dev/md%u", 100 + serial % 400);
+		name_array();
 		return must(NULL, said, "mdadm", "--create", device, "--run", "--metadata=0.90",
 			    "--level=5", "--raid-devices=3", "--assume-clean", "--bitmap=none",
 			    chunk, node[0], node[1], node[2], NULL);
