@@ -2429,8 +2429,8 @@ static void print_counts(double seconds)
 int main(int argc, char **argv)
 {
 	enum {
-		SEED, SECONDS, NR_CASES, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN, LIST,
-		VERBOSE
+		SEED, SECONDS, NR_CASES, STACK, MODES, NR_OPS, WITHOUT, THREADS, STALL, SHORTEN,
+		LIST, VERBOSE
 	};
 	static const struct option options[] = {
 		{ "seed", required_argument, NULL, SEED },
