@@ -591,10 +591,14 @@ static void add_io(struct op *op, u64 end, u64 off, u64 len)
 	op->io[op->nr++] = io;
 }
 
-/* Neighbours on the device, which add up to pages: 1 + 7 sectors, 3 + 5, ... */
+/*
+ * Neighbours on the device, which add up to pages: 1 + 7 sectors, 3 + 5, ...  Half of the
+ * time no page has a neighbour, and makes a request of its own.
+ */
 static void pick_neighbours(const struct test *t, u64 end, struct op *op)
 {
 	unsigned int blocks = PAGE_BYTES / t->block, want = 2 + below(MAX_BATCH - 1);
+	bool apart = chance(50);
 	struct io first;
 	u64 at;
 
@@ -623,6 +627,8 @@ static void pick_neighbours(const struct test *t, u64 end, struct op *op)
 		if (!chance(6))
 			add_io(op, end, at, len);
 		at += len;
+		if (apart)
+			at += PAGE_BYTES;
 	}
 }
 
