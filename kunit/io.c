@@ -787,14 +787,16 @@ static void write_long_nowait(struct work_struct *work)
 static void nowait_of_a_worker(struct kunit *test)
 {
 	struct long_write write;
+	int err;
 
 	lay_out_op(&op_cases[1], BIO_MAX_VECS * PAGE_SECTORS + 1);
 	INIT_WORK_ONSTACK(&write.work, write_long_nowait);
 	write_long_nowait(&write.work);
-	KUNIT_EXPECT_EQ(test, write.err, -EAGAIN);
+	err = write.err;
 	schedule_work(&write.work);
 	flush_work(&write.work);
 	destroy_work_on_stack(&write.work);
+	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 	KUNIT_EXPECT_EQ(test, write.err, 0);
 }
 
