@@ -80,11 +80,15 @@ static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int flags)
 
 /* Before 6.4, an I/O was counted with its sectors when it began. */
 #if KERNEL_VERSION(6, 4, 0) > LINUX_VERSION_CODE
-#define mybrd_start_io_acct(bio, start)	\
-	bdev_start_io_acct((bio)->bi_bdev, bio_sectors(bio), bio_op(bio), start)
+static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
+{
+	bdev_start_io_acct(bio->bi_bdev, bio_sectors(bio), bio_op(bio), start);
+}
 #else
-#define mybrd_start_io_acct(bio, start)	\
-	bdev_start_io_acct((bio)->bi_bdev, bio_op(bio), start)
+static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
+{
+	bdev_start_io_acct(bio->bi_bdev, bio_op(bio), start);
+}
 #endif
 
 /* 6.17 asks apart whether zeroing gives memory back. */
@@ -181,7 +185,8 @@ VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_max);
 
 /* A discard waits here for grace periods, a write for pages that others give back. */
-VISIBLE_IF_KUNIT DECLARE_WAIT_QUEUE_HEAD(mybrd_waiting_wq);
+VISIBLE_IF_KUNIT wait_queue_head_t mybrd_waiting_wq =
+	__WAIT_QUEUE_HEAD_INITIALIZER(mybrd_waiting_wq);
 EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_wq);
 
 /*
@@ -894,7 +899,7 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 		chain = (unsigned long)page;
 		*first = index + 1;
 		++*nr;
-		/* The iterator moves where the leaf went with its last page; from the highest, to 0. */
+		/* The iterator moves on where the leaf went with its last page, and may wrap. */
 		if (iter.index != index)
 			nodes += mybrd_private_nodes(store, index);
 		if (index == last || iter.index < index)
@@ -1368,7 +1373,8 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 		mybrd_section_begin(store, index);
 		slot = radix_tree_iter_lookup(&store->pages, &iter, index);
 		if (slot)
-			mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), write, false);
+			mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), write,
+				      false);
 		else
 			trace_mybrd_lookup(store, index, 1, false);
 		mybrd_section_end(store);

@@ -1239,8 +1239,10 @@ static void merge_of_shortened_bios(struct kunit *test)
 				if (op_is_write(op)) {
 					memset(page, 'A' + i, len[i]);
 				} else {
+					u8 *rest = memory[i] + len[i];
+
 					KUNIT_EXPECT_EQ(test, memcmp(memory[i], page, len[i]), 0);
-					KUNIT_EXPECT_NULL(test, memchr_inv(memory[i] + len[i], GUARD,
+					KUNIT_EXPECT_NULL(test, memchr_inv(rest, GUARD,
 									   PAGE_SIZE - len[i]));
 				}
 				page += len[i];

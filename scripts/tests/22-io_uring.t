@@ -18,8 +18,8 @@ io=$(rounds 8M 1M)
 first_writes() {
 	discard /dev/mybrd-u
 	timeout -s KILL 120 fio --name=write --filename=/dev/mybrd-u --ioengine=io_uring --direct=1 --rw=write \
-		--bs=4k --size="$io" --verify=crc32c --verify_fatal=1 "$@" >$log 2>&1 && grep -q 'err= 0' $log && return
-	tail -n 20 $log
+		--bs=4k --size="$io" --verify=crc32c --verify_fatal=1 "$@" >"$log" 2>&1 && grep -q 'err= 0' "$log" && return
+	tail -n 20 "$log"
 	return 1
 }
 
