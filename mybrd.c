@@ -207,6 +207,14 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_nodes);
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
 static long mybrd_reserve __read_mostly;
 
+/* The longest that a write waits for pages, in jiffies; and when none has waited in vain. */
+#define MYBRD_PATIENCE		(5 * HZ)
+
+static unsigned long mybrd_never_in_vain(void)
+{
+	return jiffies - 2 * MYBRD_PATIENCE - 1;
+}
+
 /**
  * mybrd_store_init - make an empty store without a limit
  * @store: memory for it, in any state
@@ -220,6 +228,7 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 	/* The emergency reserves are not for nodes, whoever writes. */
 	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	store->max_pages = ULONG_MAX;
+	store->vain_wait = mybrd_never_in_vain();
 	store->node = NUMA_NO_NODE;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
@@ -364,13 +373,11 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 }
 
 /*
- * How long may a write wait for what refused it?  Pages that are charged and in no tree
- * are on their way: other writes will put them into a tree, perhaps where this one has
- * a hole, or give them back, and so will grace periods.  Dirty page cache may get clean,
+ * How long may a write wait for what refused it, in jiffies?  Pages that are charged and in
+ * no tree are on their way: other writes will put them into a tree, perhaps where this one
+ * has a hole, or give them back, and so will grace periods.  Dirty page cache may get clean,
  * but not if it waits for a write to us.  Returns 0 where there is nothing to wait for.
  */
-#define MYBRD_PATIENCE		(5 * HZ)
-
 static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 {
 	switch (spare->refused) {
@@ -404,38 +411,41 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 }
 
 /*
- * When a write last waited in vain, in jiffies.  For a while after that no other one waits
- * for the same, so that a full disk refuses writes in no time, and reclaim finds out soon
- * that there is nothing to be had by swapping.
+ * When a write last waited in vain, in jiffies, by what refused it; a store has its own for
+ * its limit.  For a while after that no other write waits for the same, so that a full disk
+ * refuses writes in no time, and reclaim finds out soon that swapping gains nothing.
  */
-VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait;
+VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait[MYBRD_NO_PAGE + 1];
 EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
 
 static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
 {
-	/* What an allocation waits for by itself is soon over. */
-	if (spare->refused == MYBRD_NO_PAGE && !mybrd_for_reclaim(spare))
-		return NULL;
-	return spare->refused == MYBRD_STORE_FULL ? &spare->store->vain_wait : &mybrd_vain_wait;
+	if (spare->refused == MYBRD_STORE_FULL)
+		return &spare->store->vain_wait;
+	return &mybrd_vain_wait[spare->refused];
 }
 
 /* Returns whether it is worth to try again. */
 static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 {
-	unsigned long *vain = mybrd_last_vain_wait(spare);
-	unsigned long patience = mybrd_patience(spare);
+	unsigned long patience = mybrd_patience(spare), limit = patience, start = jiffies;
+	unsigned long *vain = mybrd_last_vain_wait(spare), last = READ_ONCE(*vain);
+	/* What an allocation waits for by itself is soon over. */
+	bool is_shared = spare->refused != MYBRD_NO_PAGE || mybrd_for_reclaim(spare);
 	DEFINE_WAIT(wait);
 
-	if (!patience || !mybrd_may_sleep(spare))
+	if (!patience || !mybrd_may_sleep(spare) || spare->slept > MYBRD_PATIENCE)
 		return false;
-	if (vain && time_in_range(jiffies, READ_ONCE(*vain), READ_ONCE(*vain) + 2 * MYBRD_PATIENCE))
+	/* What waits for a grace period comes back. */
+	if (is_shared && !atomic_long_read(&mybrd_waiting) &&
+	    time_in_range(start, last, last + 2 * MYBRD_PATIENCE))
 		return false;
 	/* Reclaim has other things to write; a worker that writes for it may wait longer. */
 	if (current->flags & PF_MEMALLOC)
-		patience = min_t(unsigned long, patience, HZ / 2);
-	if (time_after(jiffies, spare->since + patience) || time_after(jiffies, spare->deadline)) {
-		if (vain)
-			WRITE_ONCE(*vain, jiffies);
+		limit = min_t(unsigned long, patience, HZ / 2);
+	if (time_after(start, spare->since + limit)) {
+		if (is_shared && (limit == patience || spare->refused == MYBRD_NO_PAGE))
+			WRITE_ONCE(*vain, start);
 		return false;
 	}
 
@@ -443,6 +453,7 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 	prepare_to_wait(&mybrd_waiting_wq, &wait, TASK_UNINTERRUPTIBLE);
 	io_schedule_timeout(HZ / 100 + 1);
 	finish_wait(&mybrd_waiting_wq, &wait);
+	spare->slept += jiffies - start;
 	return true;
 }
 
@@ -468,8 +479,7 @@ VISIBLE_IF_KUNIT void mybrd_spare_init(struct mybrd_spare *spare, struct mybrd_s
 	*spare = (struct mybrd_spare) {
 		.store		= store,
 		.gfp		= gfp,
-		.max_order	= MYBRD_ORDER,
-		.deadline	= jiffies + MYBRD_PATIENCE,
+		.max_order	= gfp & __GFP_HIGH ? 0 : MYBRD_ORDER,
 	};
 	INIT_LIST_HEAD(&spare->runs);
 }
@@ -539,7 +549,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 /*
  * Take what comes in one piece if it comes without reclaim: that costs less, and I/O on
  * neighbouring pages becomes one copy.  What did not come is not asked for again.  Each
- * page is its own from the start.
+ * page is its own from the start.  Reclaim has no large pieces to give, so it gets none.
  */
 static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *order)
 {
@@ -775,7 +785,8 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
  */
 static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
-	unsigned long since = jiffies;
+	enum mybrd_refusal refused = MYBRD_NOT_REFUSED;
+	unsigned long since = 0;
 	bool settled = false;
 
 	for (;;) {
@@ -784,6 +795,10 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 
 		if (!err || !spare->refused)
 			return err;
+		if (spare->refused != refused) {
+			refused = spare->refused;
+			since = jiffies;
+		}
 		spare->since = since;
 		if (mybrd_wait_for_pages(spare))
 			continue;
@@ -1434,8 +1449,8 @@ static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio 
  * killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
  *
  * A page that is written to free memory, to swap or by reclaim, is freed when it is
- * written.  So such a write may go as deep into the reserves as atomic allocations, and
- * waits where they fail.  Where a worker runs the request, REQ_SWAP alone tells.
+ * written.  So such a write may take half of the reserves, and waits where that fails.
+ * Where a worker runs the request, REQ_SWAP alone tells.
  */
 static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 {
@@ -1590,11 +1605,14 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
  *
  * A worker may sleep, whatever the bio says.  One of a workqueue submits what was
  * throttled, or handed down by a driver above, when the caller has left.  One of io-wq
- * submits what was sent back once, and on 6.1 a polled bio of it says REQ_NOWAIT again.
+ * submits what must not be sent back again, and on 6.1 a polled bio of it says REQ_NOWAIT
+ * all the same.  (The thread of an SQPOLL ring has PF_IO_WORKER, too, but no worker.)
  */
 static bool mybrd_is_nowait(const struct bio *bio)
 {
-	return bio->bi_opf & REQ_NOWAIT && !(current->flags & (PF_WQ_WORKER | PF_IO_WORKER));
+	if (!(bio->bi_opf & REQ_NOWAIT) || current->flags & PF_WQ_WORKER)
+		return false;
+	return !(current->flags & PF_IO_WORKER && current->worker_private);
 }
 
 static noinline void mybrd_submit_other(struct bio *bio, bool stat)
@@ -1856,15 +1874,27 @@ static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
 }
 
 /*
- * The last reference to a disk reads ->fops, which go with the module.  An open() that
- * came too late has one for a moment, so ours is to be the last.
+ * Whoever drops the last reference to a disk reads ->fops, which go with the module.  So
+ * ours is to be the last: an open() that came too late has one for a moment.  A task that
+ * was throttled by this disk keeps one until it is back in user mode, perhaps for long: it
+ * finds empty ones, which are lost.
  */
 static void mybrd_put_disk(struct mybrd_target *target)
 {
-	if (target->disk) {
-		while (kref_read(&disk_to_dev(target->disk)->kobj.kref) > 1)
+	struct gendisk *disk = target->disk;
+	unsigned long start = jiffies;
+
+	if (disk) {
+		while (kref_read(&disk_to_dev(disk)->kobj.kref) > 1 &&
+		       time_before(jiffies, start + HZ))
 			schedule_timeout_uninterruptible(1);
-		put_disk(target->disk);
+		if (kref_read(&disk_to_dev(disk)->kobj.kref) > 1) {
+			void *fops = kzalloc(sizeof(*disk->fops), GFP_KERNEL);
+
+			pr_warn("%s: somebody keeps the disk that was removed\n", disk->disk_name);
+			disk->fops = fops ?: disk->fops;
+		}
+		put_disk(disk);
 	}
 	target->disk = NULL;
 	if (target->tag_set.tags)
@@ -2770,6 +2800,8 @@ static int __init mybrd_init(void)
 	if (err)
 		return err;
 
+	for (i = 0; i < ARRAY_SIZE(mybrd_vain_wait); i++)
+		mybrd_vain_wait[i] = mybrd_never_in_vain();
 	mybrd_waiting_max = totalram_pages() / 8;
 	mybrd_reserve = totalram_pages() / 16;
 	mybrd_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);

@@ -112,7 +112,7 @@ enum mybrd_refusal {
  * @max_order: the largest piece, as a power of two, that is worth asking for
  * @refused: why the write does not go on
  * @since: when it began to wait for that, in jiffies
- * @deadline: when it waits for nothing any more, in jiffies
+ * @slept: how long it has slept for pages in all, in jiffies
  */
 struct mybrd_spare {
 	struct mybrd_store	*store;
@@ -121,7 +121,7 @@ struct mybrd_spare {
 	unsigned int		max_order;
 	enum mybrd_refusal	refused;
 	unsigned long		since;
-	unsigned long		deadline;
+	unsigned long		slept;
 };
 
 enum mybrd_queue_mode {
@@ -201,7 +201,7 @@ struct mybrd_target {
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern long mybrd_waiting_max;
-extern unsigned long mybrd_vain_wait;
+extern unsigned long mybrd_vain_wait[];
 extern atomic_long_t mybrd_stored;
 extern atomic_long_t mybrd_nodes;
 extern wait_queue_head_t mybrd_waiting_wq;

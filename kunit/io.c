@@ -1375,8 +1375,8 @@ static int io_test_init(struct kunit *test)
 {
 	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
 	/* Nobody has waited in vain yet. */
-	mybrd_vain_wait = jiffies - 20 * HZ;
-	io.store->vain_wait = mybrd_vain_wait;
+	mybrd_vain_wait[MYBRD_MEMORY_LOW] = jiffies - 20 * HZ;
+	io.store->vain_wait = jiffies - 20 * HZ;
 	io.store->max_pages = ULONG_MAX;
 	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
 }

@@ -29,7 +29,8 @@ in_each_way() {
 	ok "$1: eight at a time" first_writes --iodepth=8
 	ok "$1: in batches of eight" first_writes --iodepth=16 --iodepth_batch_submit=8 --iodepth_batch_complete_min=8
 	ok "$1: in batches, from fixed buffers" first_writes --iodepth=16 --iodepth_batch_submit=16 --fixedbufs --registerfiles
-	ok "$1: from the end, in batches of 512 bytes" first_writes --iodepth=16 --iodepth_batch_submit=16 --bs=512 --rw=randwrite --size=256k
+	ok "$1: by a thread that polls the queue" first_writes --iodepth=8 --sqthread_poll=1
+	ok "$1: anywhere, in batches of 512 bytes" first_writes --iodepth=16 --iodepth_batch_submit=16 --bs=512 --rw=randwrite --size=256k
 }
 
 for mode in $(modes); do
