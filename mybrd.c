@@ -1372,6 +1372,24 @@ static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
 	return 0;
 }
 
+/* One section: what the leaf at the cursor has.  Returns whether there is a page at all. */
+static __always_inline bool mybrd_rw_section(struct mybrd_store *store, struct mybrd_cursor *cur,
+					     bool write, bool all)
+{
+	pgoff_t index = cur->pos >> PAGE_SHIFT;
+	struct radix_tree_iter iter;
+	void __rcu **slot;
+
+	mybrd_section_begin(store, index);
+	slot = radix_tree_iter_lookup(&store->pages, &iter, index);
+	if (slot)
+		mybrd_rw_leaf(store, cur, slot, radix_tree_chunk_size(&iter), write, all);
+	else
+		trace_mybrd_lookup(store, index, 1, false);
+	mybrd_section_end(store);
+	return slot;
+}
+
 /* Read or write one bio.  A write takes what it needs for holes from @spare. */
 static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct bio *bio,
 					struct mybrd_spare *spare, bool nowait)
@@ -1381,25 +1399,14 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 	int err = 0;
 
 	while (cur.left && !err) {
-		pgoff_t index = cur.pos >> PAGE_SHIFT;
-		struct radix_tree_iter iter;
-		void __rcu **slot;
-
-		mybrd_section_begin(store, index);
-		slot = radix_tree_iter_lookup(&store->pages, &iter, index);
-		if (slot)
-			mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), write,
-				      false);
-		else
-			trace_mybrd_lookup(store, index, 1, false);
-		mybrd_section_end(store);
+		bool hole = !mybrd_rw_section(store, &cur, write, false);
 
 		if (!cur.left)
 			break;
-		/* Without a slot this is a hole; with one, look anew for what comes next. */
-		if (!slot && write)
+		/* Where there was a page, look anew for what comes next. */
+		if (hole && write)
 			err = mybrd_fill_hole(spare, &cur);
-		else if (!slot)
+		else if (hole)
 			mybrd_read_hole(store, &cur);
 		/* Once a part is written it is too late to send the bio back. */
 		if (err == -EAGAIN && cur.left < bio->bi_iter.bi_size) {
@@ -1430,17 +1437,8 @@ static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned
 static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio *bio)
 {
 	struct mybrd_cursor cur = mybrd_cursor(bio);
-	pgoff_t index = cur.pos >> PAGE_SHIFT;
-	struct radix_tree_iter iter;
-	void __rcu **slot;
 
-	mybrd_section_begin(store, index);
-	slot = radix_tree_iter_lookup(&store->pages, &iter, index);
-	if (slot)
-		mybrd_rw_leaf(store, &cur, slot, radix_tree_chunk_size(&iter), true, true);
-	else
-		trace_mybrd_lookup(store, index, 1, false);
-	mybrd_section_end(store);
+	mybrd_rw_section(store, &cur, true, true);
 	return cur.left;
 }
 
