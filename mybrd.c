@@ -425,7 +425,7 @@ static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
 	return &mybrd_vain_wait[spare->refused];
 }
 
-/* Returns whether it is worth to try again. */
+/* Sleep for a while; returns false where trying again is of no use. */
 static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 {
 	unsigned long patience = mybrd_patience(spare), limit = patience, start = jiffies;
@@ -657,20 +657,20 @@ static void mybrd_preload(const struct mybrd_spare *spare)
 }
 
 /*
- * Are there enough nodes for an insert?  It may need @private ones, and as many as the
- * path has levels to make the tree higher.  An insert that needs several nodes for itself
- * and gets only some of them leaves empty ones behind, for ever.  One that needs a single
- * one gets it or leaves none.
+ * Are there enough nodes for an insert?  It needs @private nodes for its path, and may need
+ * a node for each level of the path to make the tree higher.  An insert that gets only some
+ * of several private nodes leaves them behind, empty, for ever.  One that fails to get its
+ * only private node leaves no empty one.
  */
 static bool mybrd_may_insert(struct mybrd_store *store, pgoff_t index, unsigned long private)
 {
 	unsigned int levels = DIV_ROUND_UP(fls_long(index), RADIX_TREE_MAP_SHIFT);
 
 	lockdep_assert_held(&store->lock);
+	/* An empty tree gets the path alone. */
 	if (!store->nr_pages)
-		private = 0;
-	return (store->nr_pages && private <= 1) ||
-	       __this_cpu_read(radix_tree_preloads.nr) >= private + levels;
+		return __this_cpu_read(radix_tree_preloads.nr) >= levels;
+	return private <= 1 || __this_cpu_read(radix_tree_preloads.nr) >= private + levels;
 }
 
 /*
@@ -815,8 +815,8 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
  * Have the nodes for the holes in [first, last], which is in one leaf, by inserting a
  * page of zeros into the last of them.  (Not the first: that may be index 0, which needs
  * no node as long as it is alone.)  The page comes from the end of the first run; the
- * rest of the run goes to the back of the queue.  So the runs are in the leaves' order
- * when the write comes to fill them, one for each leaf that is all holes.
+ * rest of the run goes to the back of the queue.  So runs of several pages are in the
+ * leaves' order when the write comes to fill them, one for each leaf that is all holes.
  */
 static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
