@@ -412,8 +412,9 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 
 /*
  * When a write last waited in vain, in jiffies, by what refused it; a store has its own for
- * its limit.  For a while after that no other write waits for the same, so that a full disk
- * refuses writes in no time, and reclaim finds out soon that swapping gains nothing.
+ * its limit.  For a while after that other writes hardly wait for the same, so that a full
+ * disk refuses writes soon, and reclaim finds out that swapping gains nothing.  They wait
+ * long enough for another write that has all it needs.
  */
 VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait[MYBRD_NO_PAGE + 1];
 EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
@@ -424,6 +425,9 @@ static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
 		return &spare->store->vain_wait;
 	return &mybrd_vain_wait[spare->refused];
 }
+
+/* One sleep; whatever is missed between the look and the sleep is seen after it. */
+#define MYBRD_NAP		(HZ / 100 + 1)
 
 /* Sleep for a while; returns false where trying again is of no use. */
 static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
@@ -436,22 +440,21 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 
 	if (!patience || !mybrd_may_sleep(spare) || spare->slept > MYBRD_PATIENCE)
 		return false;
+	/* Reclaim has other things to write; a worker that writes for it may wait longer. */
+	if (current->flags & PF_MEMALLOC)
+		limit = min_t(unsigned long, limit, HZ / 2);
 	/* What waits for a grace period comes back. */
 	if (is_shared && !atomic_long_read(&mybrd_waiting) &&
 	    time_in_range(start, last, last + 2 * MYBRD_PATIENCE))
-		return false;
-	/* Reclaim has other things to write; a worker that writes for it may wait longer. */
-	if (current->flags & PF_MEMALLOC)
-		limit = min_t(unsigned long, patience, HZ / 2);
+		limit = min_t(unsigned long, limit, MYBRD_NAP);
 	if (time_after(start, spare->since + limit)) {
 		if (is_shared && (limit == patience || spare->refused == MYBRD_NO_PAGE))
 			WRITE_ONCE(*vain, start);
 		return false;
 	}
 
-	/* Whatever is missed between the look and the sleep is seen after a while. */
 	prepare_to_wait(&mybrd_waiting_wq, &wait, TASK_UNINTERRUPTIBLE);
-	io_schedule_timeout(HZ / 100 + 1);
+	io_schedule_timeout(MYBRD_NAP);
 	finish_wait(&mybrd_waiting_wq, &wait);
 	spare->slept += jiffies - start;
 	return true;
@@ -568,7 +571,7 @@ static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *o
 	spare->since = jiffies;
 	do {
 		page = alloc_pages_node(node, gfp, 0);
-	} while (!page && mybrd_wait_for_pages(spare));
+	} while (!page && !mybrd_for_reclaim(spare) && mybrd_wait_for_pages(spare));
 	return page;
 }
 
@@ -579,8 +582,8 @@ static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *o
  *
  * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
  *
- * Return: 0; -ENOSPC when a limit is reached, which ->refused tells, or there is no
- * memory; -EAGAIN in place of the latter for a write that may not sleep.
+ * Return: 0; -ENOSPC when a limit is reached or there is no memory; -EAGAIN in place of
+ * the latter for a write that may not sleep.  ->refused tells what may be waited for.
  */
 VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long nr)
 {
@@ -608,7 +611,9 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 			cond_resched();
 	}
 	list_splice(&before, &spare->runs);
-	spare->refused = MYBRD_NOT_REFUSED;
+	/* Others have waited already. */
+	if (!err || !mybrd_for_reclaim(spare))
+		spare->refused = MYBRD_NOT_REFUSED;
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
@@ -781,7 +786,8 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 /*
  * Have a spare page for each hole in [first, last].  A write that is refused looks again
  * as long as something is on its way: another write may have filled its holes.  It holds
- * no spare page while it waits for a limit, so that no two writes wait for each other.
+ * no spare page while it waits for a limit, so that no two writes wait for each other, nor
+ * for memory where it has taken that from the reserves.
  */
 static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -800,13 +806,21 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 			since = jiffies;
 		}
 		spare->since = since;
-		if (mybrd_wait_for_pages(spare))
+		if (mybrd_wait_for_pages(spare)) {
+			settled = false;
 			continue;
+		}
 		if (!mybrd_may_sleep(spare) && mybrd_patience(spare))
 			return -EAGAIN;
-		/* What was on its way when it was refused may have arrived by the last look. */
 		if (settled)
 			return err;
+		/*
+		 * What was on its way when it was refused may have arrived since.  A page is
+		 * counted under the lock that it is inserted under: if the count is seen, so
+		 * is the page.
+		 */
+		spin_lock(&spare->store->lock);
+		spin_unlock(&spare->store->lock);
 		settled = true;
 	}
 }
@@ -1490,8 +1504,6 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 		bytes -= bio->bi_iter.bi_size;
 	}
 	mybrd_free_spare(&spare);
-	if (err == -ENOSPC)
-		atomic_long_inc(&store->refusals);
 	return err;
 }
 
@@ -1598,6 +1610,14 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	}
 }
 
+/* How an I/O ended that is over.  What a disk has no space for is counted. */
+static blk_status_t mybrd_status(struct mybrd_target *target, int err)
+{
+	if (err == -ENOSPC)
+		atomic_long_inc(&target->store.refusals);
+	return errno_to_blk_status(err);
+}
+
 /*
  * The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is.
  *
@@ -1631,7 +1651,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 		return;
 	}
 	if (err)
-		bio->bi_status = errno_to_blk_status(err);
+		bio->bi_status = mybrd_status(disk->private_data, err);
 	if (stat && nowait)
 		mybrd_start_io_acct(bio, start);
 	if (stat)
@@ -1650,42 +1670,48 @@ static void mybrd_submit_bio(struct bio *bio)
 		mybrd_submit_other(bio, stat);
 }
 
-/*
- * Merged swap is written to free memory, and has little: each bio ends, and frees its
- * pages, before the next one needs some.
- */
-static void mybrd_swap_out(struct mybrd_target *target, struct request *rq)
+/* Write the bios of a request one by one.  Each ends, well or not, before the next begins. */
+static void mybrd_write_each(struct mybrd_target *target, struct request *rq)
 {
+	blk_status_t status;
 	unsigned int bytes;
-	int err;
 
 	do {
 		bytes = rq->bio->bi_iter.bi_size;
-		err = mybrd_do_io(target, rq->bio, bytes, false);
-	} while (blk_update_request(rq, errno_to_blk_status(err), bytes));
-	__blk_mq_end_request(rq, errno_to_blk_status(err));
+		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, false));
+	} while (blk_update_request(rq, status, bytes));
+	__blk_mq_end_request(rq, status);
 }
 
 /*
  * The queue is BLK_MQ_F_BLOCKING, so a request may sleep, whatever its bios say, as with
  * other drivers that have such a queue.  It is never sent back: the caller that asked not
  * to wait may have left, and then nobody asks again.
+ *
+ * Bios of strangers are merged.  A write that is refused has changed nothing, so that its
+ * bios can be tried one by one: one that needs no page shall not fail with its neighbour.
+ * Merged swap is written one by one from the start: it has little memory, and each bio that
+ * ends frees its pages, before the next one needs some.
  */
 static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct request *rq = bd->rq;
 	struct mybrd_target *target = rq->q->disk->private_data;
 	const struct bio *bio = rq->bio;	/* a flush has none */
+	bool merged = bio && bio->bi_next;
 	int err = 0;
 
 	blk_mq_start_request(rq);
-	if (bio && bio->bi_next && op_is_write(req_op(rq)) && bio->bi_opf & REQ_SWAP) {
-		mybrd_swap_out(target, rq);
+	if (merged && op_is_write(req_op(rq)) && bio->bi_opf & REQ_SWAP) {
+		mybrd_write_each(target, rq);
 		return BLK_STS_OK;
 	}
-	if (bio && (bio->bi_next || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
+	if (bio && (merged || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
 		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), false);
-	blk_mq_end_request(rq, errno_to_blk_status(err));
+	if (merged && err == -ENOSPC)
+		mybrd_write_each(target, rq);
+	else
+		blk_mq_end_request(rq, mybrd_status(target, err));
 	return BLK_STS_OK;
 }
 

@@ -6,6 +6,8 @@
 #include <linux/highmem.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
 #include <linux/version.h>
 
 #include "common.h"
@@ -191,7 +193,7 @@ static int reader_thread(void *data)
 	complete(&reader->inside);
 	while (!reader_may_leave(reader) && time_before(jiffies, end)) {
 		wrong += !reader->look(reader->arg);
-		cpu_relax();
+		thread_spin();
 	}
 	rcu_read_unlock();
 
@@ -255,14 +257,14 @@ static int relay_thread(void *data)
 		smp_store_release(&relay->inside, current);
 		WRITE_ONCE(relay->changes, READ_ONCE(relay->changes) + 1);
 		do {
-			cpu_relax();
+			thread_spin();
 			/* Pairs with the release above, in the other thread. */
 			relieved = smp_load_acquire(&relay->inside) != current ||
 				   thread_should_stop();
 			stay = relay->look(relay->arg, &found);
 		} while (stay || !relieved);
 		rcu_read_unlock();
-		cond_resched();
+		thread_breathe();
 	}
 	return 0;
 }
@@ -448,13 +450,51 @@ static void __exit mybrd_kunit_exit(void)
 
 #else
 
+/*
+ * A kernel without kprobes has one watch: on pages that this task frees one by one, by the
+ * trace event that tells of each.
+ */
+static struct {
+	struct tracepoint *tp;
+	struct task_struct *task;
+	unsigned int pages;
+} freed;
+
+static void page_freed(void *data, struct page *page, unsigned int order)
+{
+	if (current == freed.task && in_task() && !order)
+		freed.pages++;
+}
+
+static void find_page_free(struct tracepoint *tp, void *unused)
+{
+	if (!strcmp(tp->name, "mm_page_free"))
+		freed.tp = tp;
+}
+
+static void unwatch_freed(void *unused)
+{
+	if (!freed.task)
+		return;
+	tracepoint_probe_unregister(freed.tp, page_freed, NULL);
+	tracepoint_synchronize_unregister();
+	freed.task = NULL;
+}
+
 void watch_anew(enum watched which, unsigned int nr_fail)
 {
+	freed.pages = 0;
 }
 
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 {
-	kunit_skip(test, "this kernel has no kprobes");
+	for_each_kernel_tracepoint(find_page_free, NULL);
+	if (which != FREE_PAGES || !freed.tp)
+		kunit_skip(test, "this kernel has no kprobes");
+	defer(test, unwatch_freed, NULL);
+	watch_anew(which, nr_fail);
+	freed.task = current;
+	KUNIT_ASSERT_EQ(test, tracepoint_probe_register(freed.tp, page_freed, NULL), 0);
 }
 
 unsigned int watch_begun(enum watched which)
@@ -464,7 +504,8 @@ unsigned int watch_begun(enum watched which)
 
 unsigned int unwatch(enum watched which)
 {
-	return 0;
+	unwatch_freed(NULL);
+	return freed.pages;
 }
 
 static void __exit mybrd_kunit_exit(void)

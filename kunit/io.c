@@ -1080,6 +1080,8 @@ static void reclaim_does_not_wait_for_long(struct kunit *test)
  * outside of any section but those of the breakpoint's machinery.
  */
 static unsigned int touched, touched_outside;
+
+#ifdef CONFIG_HAVE_HW_BREAKPOINT
 static int depth_outside;
 
 static void byte_touched(struct perf_event *event, struct perf_sample_data *data,
@@ -1090,6 +1092,24 @@ static void byte_touched(struct perf_event *event, struct perf_sample_data *data
 	else if (rcu_preempt_depth() <= depth_outside)
 		touched_outside++;
 }
+
+/* Have the CPU tell when this task reads or writes a byte of the kernel's. */
+static struct perf_event *watch_byte(const u8 *byte)
+{
+	struct perf_event_attr attr;
+
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)byte;
+	attr.bp_len = HW_BREAKPOINT_LEN_1;
+	attr.bp_type = HW_BREAKPOINT_RW;
+	return register_user_hw_breakpoint(&attr, byte_touched, NULL, current);
+}
+#else
+static struct perf_event *watch_byte(const u8 *byte)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+#endif
 
 static const struct copy_case {
 	const char *name;
@@ -1122,8 +1142,7 @@ static void copy_inside_the_section(struct kunit *test)
 	const struct copy_case *param = test->param_value;
 	const struct layout layout = { ONE_SEGMENT, 0 };
 	struct perf_event *event;
-	struct perf_event_attr attr;
-	struct page *page;
+	const u8 *byte;
 	int err;
 
 	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
@@ -1131,18 +1150,14 @@ static void copy_inside_the_section(struct kunit *test)
 
 	fill_disk(test, BIT(3));
 	lay_out(&layout, param->pages * PAGE_SIZE);
-	page = param->in_store ? lookup(io.store, 0) : io.buf + 1;
+	byte = page_address(param->in_store ? lookup(io.store, 0) : io.buf + 1) + 1000;
 
-	hw_breakpoint_init(&attr);
-	attr.bp_addr = (unsigned long)page_address(page) + 1000;
-	attr.bp_len = HW_BREAKPOINT_LEN_1;
-	attr.bp_type = HW_BREAKPOINT_RW;
 	touched = 0;
 	touched_outside = 0;
-	event = register_user_hw_breakpoint(&attr, byte_touched, NULL, current);
+	event = watch_byte(byte);
 	if (IS_ERR(event))
 		kunit_skip(test, "this machine has no breakpoint to give: %pe", event);
-	READ_ONCE(*(u8 *)attr.bp_addr);
+	READ_ONCE(*byte);
 	err = submit_directly(param->opf, 0, param->pages * PAGE_SECTORS);
 	unregister_hw_breakpoint(event);
 

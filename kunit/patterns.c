@@ -111,7 +111,7 @@ static struct item *find_item(struct table *table, int key)
 	bool __true;						\
 								\
 	while (!(__true = (condition)) && time_before(jiffies, __end)) \
-		cpu_relax();					\
+		thread_spin();					\
 	__true;							\
 })
 
@@ -474,7 +474,7 @@ static int read_pairs(void *arg)
 			last = pair->value;
 		}
 		rcu_read_unlock();
-		cond_resched();
+		thread_breathe();
 	}
 	return 0;
 }
@@ -876,12 +876,12 @@ static int run_in_relay(void *arg)
 		/* Whoever sees the other's name sees that the count includes him. */
 		smp_store_release(&relay->last, current);
 		do {
-			cpu_relax();
+			thread_spin();
 			/* Pairs with the release above, in the other thread. */
 		} while (smp_load_acquire(&relay->last) == current && !thread_should_stop());
 		atomic_dec(&relay->inside);
 		rcu_read_unlock();
-		cond_resched();
+		thread_breathe();
 	}
 	return 0;
 }

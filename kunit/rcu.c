@@ -193,7 +193,7 @@ static int late_insert_thread(void *arg)
 	struct late_insert *late = arg;
 
 	while (!READ_ONCE(late->go) && !thread_should_stop())
-		cpu_relax();
+		thread_spin();
 	return PTR_ERR_OR_ZERO(insert(late->store, 0));
 }
 
@@ -215,7 +215,7 @@ static void insert_waits_for_the_lock(struct kunit *test)
 	spin_lock(&store->lock);
 	WRITE_ONCE(late->go, true);
 	while (!(paid = atomic_long_read(&store->charged)) && time_before(jiffies, end))
-		cpu_relax();
+		thread_spin();
 	mdelay(WATCHED_MS);
 	early = READ_ONCE(store->nr_pages);
 	spin_unlock(&store->lock);
@@ -310,7 +310,7 @@ static int stress_io(void *arg)
 
 		for (i = 0; stress->op == REQ_OP_READ && i < nr; i++)
 			wrong += !words_are_good(stress->buf + i * PAGE_SIZE, first + i);
-		cond_resched();
+		thread_breathe();
 	}
 	return wrong;
 }
@@ -329,7 +329,7 @@ static int stress_look(void *arg)
 		for (again = 0; page && again < 4; again++)
 			wrong += !words_are_good(page_address(page), index);
 		rcu_read_unlock();
-		cond_resched();
+		thread_breathe();
 	}
 	return wrong;
 }

@@ -401,11 +401,11 @@ static void insert_without_a_node_after_preparing(struct kunit *test)
 	int err = 0;
 	pgoff_t i;
 
+	watch(test, SLAB_ALLOCATION, 0);
 	mybrd_spare_init(&spare, store, MYBRD_GFP);
 	KUNIT_ASSERT_EQ(test, mybrd_prepare_write(&spare, first, last), 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), (long)(last - first + 1));
 
-	watch(test, SLAB_ALLOCATION, 0);
 	use_up_nodes(test);
 	watch(test, PAGE_ALLOCATION, UINT_MAX);
 	for (i = first; i <= last && !err; i++)

@@ -11,6 +11,7 @@
 
 #include <kunit/test.h>
 #include <linux/completion.h>
+#include <linux/preempt.h>
 #include <linux/sched.h>
 
 /*
@@ -49,5 +50,24 @@ bool thread_is_done(struct thread *thread);
 bool thread_should_stop(void);
 /* For the thread: wait for @completion, and return false where it is to end instead. */
 bool thread_await(struct completion *completion);
+
+/*
+ * For a thread that waits without sleeping, inside a read-side section or not: let others
+ * run who are due.  Most kernels do that by a timer interrupt.  A kernel that is a process
+ * (User-Mode Linux) is preempted only where preemption is enabled again.
+ */
+static inline void thread_spin(void)
+{
+	cpu_relax();
+	preempt_disable();
+	preempt_enable();
+}
+
+/* For one that never sleeps, outside of any section: cond_resched(), and the same. */
+static inline void thread_breathe(void)
+{
+	cond_resched();
+	thread_spin();
+}
 
 #endif /* MYBRD_KUNIT_THREADS_H */

@@ -35,6 +35,7 @@
 
 #include "mybrd.h"
 #include "probes.h"
+#include "threads.h"
 
 static unsigned int seconds = 10;
 module_param(seconds, uint, 0444);
@@ -589,7 +590,7 @@ static void find_and_look(const char *name, unsigned int slot)
 	if (target) {
 		mybrd_put_target(target);
 		while (check_target(target, slot) && !time_is_over(end))
-			cpu_relax();
+			thread_spin();
 	}
 	check_section(cookie, "finder");
 	rcu_read_unlock();
@@ -769,7 +770,7 @@ static void check_counters(struct mybrd_store *store)
 			found++;
 		}
 		rcu_read_unlock();
-		cond_resched();
+		thread_breathe();
 	}
 	if (store->nr_pages != found || atomic_long_read(&store->charged) != found ||
 	    atomic_long_read(&store->waiting))
