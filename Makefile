@@ -13,6 +13,12 @@ modules: ## Build mybrd.ko for the running kernel (or KDIR=...)
 demo: ## See it work in a VM: real files, fio, races (KERNEL=6.1, 6.12, 7.3)
 	@KERNEL=$(KERNEL) scripts/demo
 
+quick: ## What is broken shows in a minute, natively (CASE=SUITE.CASE: one case in seconds)
+	@CASE=$(CASE) scripts/quick
+
+soak: ## Races, torture and seams at native speed, for half an hour (SECONDS=...)
+	@SOAK_SECONDS=$(SECONDS) scripts/soak
+
 check: ## Run every test: lint, KUnit, and the system tests
 	@scripts/check
 
@@ -89,6 +95,6 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo check check-all check-repeat check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+.PHONY: modules demo quick soak check check-all check-repeat check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help

@@ -1070,9 +1070,9 @@ static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
  * struct pages too, a run of them is one copy.  Elsewhere each is mapped by itself,
  * as it is where each page has a KASAN tag of its own, or KMSAN's shadow.
  */
-#define MYBRD_RUNS	(IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) && !IS_ENABLED(CONFIG_KMAP_LOCAL) && \
-			 !IS_ENABLED(CONFIG_KASAN_SW_TAGS) && !IS_ENABLED(CONFIG_KASAN_HW_TAGS) && \
-			 !IS_ENABLED(CONFIG_KMSAN))
+#define MYBRD_RUNS	((IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) || IS_ENABLED(CONFIG_FLATMEM)) && \
+			 !IS_ENABLED(CONFIG_KMAP_LOCAL) && !IS_ENABLED(CONFIG_KASAN_SW_TAGS) && \
+			 !IS_ENABLED(CONFIG_KASAN_HW_TAGS) && !IS_ENABLED(CONFIG_KMSAN))
 
 /* The most that the compiler copies in line. */
 #define MYBRD_COPY	(2 * PAGE_SIZE)

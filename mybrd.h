@@ -28,6 +28,7 @@
 #include <linux/atomic.h>
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/cache.h>
 #include <linux/completion.h>
 #include <linux/configfs.h>
 #include <linux/gfp.h>
@@ -47,41 +48,46 @@
 
 /**
  * struct mybrd_store - the pages of one RAM disk, by page index
- * @lock: serialises changes to @pages; process context only
  * @pages: &struct page for every index ever written and not discarded since;
  *	readers under rcu_read_lock(), changes under @lock
- * @nr_pages: pages in the tree; this and the next two change under @lock and
- *	are read anywhere
- * @peak_pages: the most that @nr_pages ever was
- * @inserts: pages ever put into the tree
- * @frees: pages ever given back to the system
- * @waiting: pages that left the tree and still wait for their grace period
- * @charged: pages that count against @max_pages: those in the tree, those that
- *	wait, and those that a write in flight has set aside
- * @nr_nodes: nodes of the tree, or a few more; under @lock
- * @refusals: writes that got ENOSPC
- * @vain_wait: when a write last waited for @max_pages in vain, in jiffies
  * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and who
  *	charges meanwhile goes by either
  * @node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
+ * @lock: serialises changes to @pages; process context only
+ * @nr_pages: pages in the tree; this and the next two change under @lock and
+ *	are read anywhere
+ * @peak_pages: the most that @nr_pages ever was
+ * @inserts: pages ever put into the tree
+ * @nr_nodes: nodes of the tree, or a few more; under @lock
+ * @charged: pages that count against @max_pages: those in the tree, those that
+ *	wait, and those that a write in flight has set aside
+ * @waiting: pages that left the tree and still wait for their grace period
+ * @frees: pages ever given back to the system
+ * @refusals: writes that got ENOSPC
+ * @vain_wait: when a write last waited for @max_pages in vain, in jiffies
+ *
+ * What a look-up reads has a cache line to itself, so that it stays with a CPU that reads
+ * while others insert and discard.  The root changes only when the tree's height does.
  */
 struct mybrd_store {
-	spinlock_t		lock;		/* the shape of @pages */
 	struct radix_tree_root	pages;
-	unsigned long		nr_pages;
-	unsigned long		peak_pages;
-	unsigned long		inserts;
-	atomic_long_t		frees;
-	atomic_long_t		waiting;
-	atomic_long_t		charged;
-	unsigned long		nr_nodes;
-	atomic_long_t		refusals;
-	unsigned long		vain_wait;
 	unsigned long		max_pages;
 	int			node;
 	dev_t			dev;
-};
+
+	spinlock_t		lock ____cacheline_aligned_in_smp;	/* the shape of @pages */
+	unsigned long		nr_pages;
+	unsigned long		peak_pages;
+	unsigned long		inserts;
+	unsigned long		nr_nodes;
+
+	atomic_long_t		charged ____cacheline_aligned_in_smp;
+	atomic_long_t		waiting;
+	atomic_long_t		frees;
+	atomic_long_t		refusals;
+	unsigned long		vain_wait;
+} ____cacheline_aligned_in_smp;
 
 /* How most writes allocate, see mybrd_write_gfp(). */
 #define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)

@@ -6,10 +6,11 @@
     report.py all KERNEL SECONDS BASE FILE...    all tables, BASE.json and BASE.svg
     report.py locks KERNEL SECONDS BASE FILE...  the same of the locks
     report.py scale KERNEL SECONDS BASE FILE...  readers, disks, depth; BASE.json
+    report.py cycles BASE FILE...                cycles; BASE.json
     report.py guard|update BASELINE FILE         compare with a baseline, or make it
 
 Modes: count (instructions; guard and quick are short forms), first (the same, of a first write
-with init_on_alloc=0), wall (nanoseconds, each figure once a round), locks, depth and scale.
+with init_on_alloc=0), wall (nanoseconds, each figure once a round), cycles (likewise), locks, depth and scale.
 """
 
 import json
@@ -29,7 +30,9 @@ FIO = {"fio-psync-randread": "fio psync 4 KiB randread",
 WHOLE = {"first-1m": "first write, 1 MiB", "discard": "discard 256 MiB",
          "discard-call": "discard 256 MiB, in the call",
          "discard-total": "discard 256 MiB, in all", "unload": "unload, 256 MiB full"}
-MEASURING = ("nop", "floor")
+CYCLES = {row: LOOPS[row] for row in list(LOOPS)[:6]} | {
+    "first-4k": "4 KiB, first write", "discard-64k": "64 KiB discard"}
+MEASURING = ("nop", "floor", "linear")
 GROWTH = 1.10
 SLOWER = 0.97
 
@@ -117,6 +120,32 @@ def print_wall(wall):
           [""] + list(wall),
           [[label] + [cell(rows.get(row)) for rows in wall.values()]
            for row, label in (LOOPS | FIO | WHOLE).items()])
+
+
+def print_cycles(cycles):
+    """the best round, and by how much the median is above it"""
+    def cell(device, row):
+        values = cycles[device].get(row)
+        if not values:
+            return ""
+        best = min(values)
+        above = best - min(cycles["linear"][row]) if device not in MEASURING and row in cycles["linear"] else best
+        return f"{number(above)} ±{number(statistics.median(values) - best)}"
+
+    rounds = len(cycles["linear"]["read-4k"])
+    table(f"Cycles, best of {rounds} rounds (± how far the median is above it): those of disks are what "
+          "they cost above the linear buffer, first writes and discards in all",
+          [""] + list(cycles), [[label] + [cell(device, row) for device in cycles]
+                                for row, label in CYCLES.items()])
+
+
+def report_cycles(base, paths):
+    cycles = read(paths)["cycles"]
+    print_cycles(cycles)
+    with open(base + ".json", "w", encoding="ascii") as out:
+        json.dump(cycles, out, indent=1)
+        out.write("\n")
+    print(f"\nThe figures are in {base}.json")
 
 
 def slower_than_brd(wall):
@@ -324,6 +353,8 @@ def main():
     what, args = sys.argv[1], sys.argv[2:]
     if what == "quick":
         print_count(read(args)["quick"])
+    elif what == "cycles":
+        report_cycles(args[0], args[1:])
     elif what == "all":
         return report_all(*args[:3], args[3:])
     elif what == "locks":

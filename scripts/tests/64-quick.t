@@ -3,7 +3,7 @@
 # What scripts/quick and scripts/soak run beside KUnit: the races of 60-race on 70 pages,
 # the torture of 61-torture and the seams of 63-seams, one after the other in one VM. A
 # kernel that is a process is slow at starting other processes, and there are few here.
-# MYBRD_ROUNDS says how often all is done, MYBRD_*_SECONDS how long each takes.
+# All is done again and again for MYBRD_SOAK_SECONDS, which is once where that is not set.
 # in: quick, soak
 # vm: -a init_on_alloc=0
 
@@ -17,7 +17,7 @@ seed=${MYBRD_SEAMS_SEED:-$(date +%s)}
 
 udev_pause
 modprobe -q configfs || true
-for ((round = 1; round <= ${MYBRD_ROUNDS:-1}; round++)); do
+while :; do
 	for mode in $(modes); do
 		load_mode "$mode" size=16M
 		said=$("$race" -p 70 -t "$race_seconds" /dev/mybrd 2>&1)
@@ -37,6 +37,8 @@ for ((round = 1; round <= ${MYBRD_ROUNDS:-1}; round++)); do
 	is $? 0 "seams, seed $seed: all that was read in $seams_seconds s was right, and nothing hangs"
 	diag "$(tail -n 100 /tmp/seams.log)"
 	unload
+	[ $SECONDS -lt "${MYBRD_SOAK_SECONDS:-0}" ] || break
 	seed=$((seed + 1))
+	udev_pause
 done
 done_testing

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Cycles that an I/O takes, from submit_bio() to its completion.
+ *
+ * The disk bench-linear copies to and from one buffer of its own size, which is as cold
+ * as the pages of the RAM disks beside it: what these cost above it is their own.  Each
+ * write to the parameter "run" is one measurement of any disk,
+ *
+ *	DEVICE read|write|discard BYTES RANGE
+ *
+ * of BATCHES batches of I/O at random places, aligned to BYTES, in the first RANGE bytes.
+ * Reading "run" tells the cycles of an I/O in the fastest batch, by the time stamp
+ * counter.  With the word "once" at its end, one pass goes over all of the range in a random
+ * order, for first writes and for discards, and its average is told.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/blkdev.h>
+#include <linux/completion.h>
+#include <linux/hash.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#define CYCLES_DISK_SIZE	SZ_256M
+#define CYCLES_PIECE_ORDER	10	/* the largest that the page allocator has */
+#define CYCLES_PIECE		(PAGE_SIZE << CYCLES_PIECE_ORDER)
+#define CYCLES_MAX_IO		SZ_1M
+#define CYCLES_BATCHES		64
+#define CYCLES_BATCH_BYTES	(4 * SZ_1M)
+
+/* The buffer of bench-linear, in pieces that no I/O crosses, and what I/O goes to and from. */
+static struct page *cycles_pieces[CYCLES_DISK_SIZE / CYCLES_PIECE];
+static struct page *cycles_data[CYCLES_MAX_IO / PAGE_SIZE];
+static struct bio_vec cycles_bv[CYCLES_MAX_IO / PAGE_SIZE];
+static struct gendisk *cycles_disk;
+static char cycles_result[64];
+
+static void linear_submit(struct bio *bio)
+{
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
+	char *ours = (char *)page_address(cycles_pieces[pos / CYCLES_PIECE]) + pos % CYCLES_PIECE;
+	bool write = bio_op(bio) == REQ_OP_WRITE;
+	struct bvec_iter iter;
+	struct bio_vec bv;
+
+	bio_for_each_bvec(bv, bio, iter) {
+		char *data = bvec_virt(&bv);
+
+		/* As the RAM disks do, whose copies of a page are of constant size */
+		if (bv.bv_len == PAGE_SIZE)
+			memcpy(write ? ours : data, write ? data : ours, PAGE_SIZE);
+		else
+			memcpy(write ? ours : data, write ? data : ours, bv.bv_len);
+		ours += bv.bv_len;
+	}
+	bio_endio(bio);
+}
+
+static const struct block_device_operations linear_fops = {
+	.owner		= THIS_MODULE,
+	.submit_bio	= linear_submit,
+};
+
+static void cycles_done(struct bio *bio)
+{
+	complete(bio->bi_private);
+}
+
+static blk_status_t cycles_io(struct block_device *bdev, enum req_op op, u64 pos, u32 bytes)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	unsigned int nr = op == REQ_OP_DISCARD ? 0 : bytes / PAGE_SIZE;
+	struct bio bio;
+
+	bio_init(&bio, bdev, cycles_bv, nr, op);
+	bio.bi_vcnt = nr;
+	bio.bi_iter.bi_size = bytes;
+	bio.bi_iter.bi_sector = pos >> SECTOR_SHIFT;
+	bio.bi_private = &done;
+	bio.bi_end_io = cycles_done;
+	submit_bio(&bio);
+	/* Whoever completes in line has done so. */
+	if (!try_wait_for_completion(&done))
+		wait_for_completion(&done);
+	return bio.bi_status;
+}
+
+struct cycles_run {
+	struct block_device *bdev;
+	enum req_op op;
+	u32 bytes;
+	u32 places;		/* a power of two */
+	bool once;
+};
+
+/*
+ * Once visits each of the places once.  Otherwise they come in an order that has nothing to
+ * do with that one, which is the order of the pages in memory.
+ */
+static u64 cycles_place(const struct cycles_run *run, u32 i)
+{
+	u32 place = i * GOLDEN_RATIO_32;
+
+	if (!run->once)
+		place = hash_32(place ^ place >> 16, 32) >> 7;
+	return (u64)(place & (run->places - 1)) * run->bytes;
+}
+
+/* A process' kernel has no get_cycles(). */
+static u64 cycles_now(void)
+{
+	u32 low, high;
+
+	asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (u64)high << 32 | low;
+}
+
+static int cycles_batch(const struct cycles_run *run, u32 first, u32 nr, u64 *cycles)
+{
+	u64 start = cycles_now();
+	u32 i;
+
+	for (i = first; i < first + nr; i++)
+		if (cycles_io(run->bdev, run->op, cycles_place(run, i), run->bytes))
+			return -EIO;
+	*cycles = cycles_now() - start;
+	return 0;
+}
+
+static int cycles_measure(const struct cycles_run *run)
+{
+	u32 nr = run->once ? run->places : clamp(CYCLES_BATCH_BYTES / run->bytes, 1U, 256U);
+	u64 best = U64_MAX, cycles;
+	u32 batch, start = run->once ? 0 : get_random_u32();
+	int err;
+
+	for (batch = 0; batch < (run->once ? 1 : CYCLES_BATCHES); batch++) {
+		err = cycles_batch(run, start + batch * nr, nr, &cycles);
+		if (err)
+			return err;
+		best = min(best, cycles);
+	}
+	snprintf(cycles_result, sizeof(cycles_result), "%llu.%llu", best / nr, best % nr * 10 / nr);
+	return 0;
+}
+
+static int cycles_run_set(const char *text, const struct kernel_param *kp)
+{
+	static const char * const ops[] = { "read", "write", "discard" };
+	static const enum req_op op_numbers[] = { REQ_OP_READ, REQ_OP_WRITE, REQ_OP_DISCARD };
+	char device[64], op[8], once[8] = "";
+	struct cycles_run run;
+	struct file *file;
+	u64 range;
+	int i, err;
+
+	if (sscanf(text, "%63s %7s %u %llu %7s", device, op, &run.bytes, &range, once) < 4)
+		return -EINVAL;
+	i = match_string(ops, ARRAY_SIZE(ops), op);
+	if (i < 0 || run.bytes < PAGE_SIZE || run.bytes > CYCLES_MAX_IO ||
+	    !is_power_of_2(run.bytes) || !is_power_of_2(range) || range < run.bytes)
+		return -EINVAL;
+	run.op = op_numbers[i];
+	run.places = div_u64(range, run.bytes);
+
+	file = bdev_file_open_by_path(device, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	run.bdev = file_bdev(file);
+	run.once = *once;
+	err = cycles_measure(&run);
+	bdev_fput(file);
+	return err;
+}
+
+static int cycles_run_get(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%s\n", cycles_result);
+}
+
+static const struct kernel_param_ops cycles_run_ops = {
+	.set	= cycles_run_set,
+	.get	= cycles_run_get,
+};
+module_param_cb(run, &cycles_run_ops, NULL, 0600);
+MODULE_PARM_DESC(run, "measure: DEVICE read|write|discard BYTES RANGE [once]");
+
+static void cycles_exit(void)
+{
+	int i;
+
+	if (!IS_ERR_OR_NULL(cycles_disk)) {
+		del_gendisk(cycles_disk);
+		put_disk(cycles_disk);
+	}
+	for (i = 0; i < ARRAY_SIZE(cycles_data); i++)
+		if (cycles_data[i])
+			__free_page(cycles_data[i]);
+	for (i = 0; i < ARRAY_SIZE(cycles_pieces); i++)
+		if (cycles_pieces[i])
+			__free_pages(cycles_pieces[i], CYCLES_PIECE_ORDER);
+}
+
+static int cycles_alloc(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cycles_data); i++) {
+		cycles_data[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		if (!cycles_data[i])
+			return -ENOMEM;
+		bvec_set_page(&cycles_bv[i], cycles_data[i], PAGE_SIZE, 0);
+	}
+	for (i = 0; i < ARRAY_SIZE(cycles_pieces); i++) {
+		cycles_pieces[i] = alloc_pages(GFP_KERNEL | __GFP_ZERO, CYCLES_PIECE_ORDER);
+		if (!cycles_pieces[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int __init cycles_init(void)
+{
+	struct queue_limits lim = { .features = BLK_FEAT_SYNCHRONOUS };
+	int err = cycles_alloc();
+
+	if (err)
+		goto fail;
+	cycles_disk = blk_alloc_disk(&lim, NUMA_NO_NODE);
+	err = PTR_ERR_OR_ZERO(cycles_disk);
+	if (err)
+		goto fail;
+	strscpy(cycles_disk->disk_name, "bench-linear", DISK_NAME_LEN);
+	cycles_disk->fops = &linear_fops;
+	set_capacity(cycles_disk, CYCLES_DISK_SIZE >> SECTOR_SHIFT);
+	err = add_disk(cycles_disk);
+	if (err) {
+		put_disk(cycles_disk);
+		cycles_disk = NULL;
+		goto fail;
+	}
+	return 0;
+
+fail:
+	cycles_exit();
+	return err;
+}
+
+module_init(cycles_init);
+module_exit(cycles_exit);
+
+MODULE_DESCRIPTION("Cycles that an I/O on a disk takes");
+MODULE_LICENSE("GPL");
