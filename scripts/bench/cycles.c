@@ -6,18 +6,23 @@
  * as the pages of the RAM disks beside it: what these cost above it is their own.  Each
  * write to the parameter "run" is one measurement of any disk,
  *
- *	DEVICE read|write|discard BYTES RANGE
+ *	DEVICE read|write|discard|both BYTES RANGE
  *
- * of BATCHES batches of I/O at random places, aligned to BYTES, in the first RANGE bytes.
+ * (both: a discard and a write, in turn) of CYCLES_BATCHES batches of I/O at random places, aligned to BYTES, in the first RANGE bytes.
  * Reading "run" tells the cycles of an I/O in the fastest batch, by the time stamp
  * counter.  With the word "once" at its end, one pass goes over all of the range in a random
  * order, for first writes and for discards, and its average is told.
+ *
+ * The parameter "beside" has the last CPU do the same all the time, "off" ends that.  Its
+ * places are in the second half of the range.  Reading it tells how often it was done.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/blkdev.h>
 #include <linux/completion.h>
+#include <linux/cpumask.h>
 #include <linux/hash.h>
+#include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/random.h>
@@ -31,10 +36,15 @@
 #define CYCLES_BATCHES		64
 #define CYCLES_BATCH_BYTES	(4 * SZ_1M)
 
-/* The buffer of bench-linear, in pieces that no I/O crosses, and what I/O goes to and from. */
+/* The buffer of bench-linear, in pieces that no I/O crosses. */
 static struct page *cycles_pieces[CYCLES_DISK_SIZE / CYCLES_PIECE];
-static struct page *cycles_data[CYCLES_MAX_IO / PAGE_SIZE];
-static struct bio_vec cycles_bv[CYCLES_MAX_IO / PAGE_SIZE];
+
+/* Where I/O goes to and comes from: what is measured, and what goes on beside it. */
+struct cycles_data {
+	struct bio_vec bv[CYCLES_MAX_IO / PAGE_SIZE];
+};
+static struct cycles_data cycles_data[2];
+
 static struct gendisk *cycles_disk;
 static char cycles_result[64];
 
@@ -69,15 +79,26 @@ static void cycles_done(struct bio *bio)
 	complete(bio->bi_private);
 }
 
-static blk_status_t cycles_io(struct block_device *bdev, enum req_op op, u64 pos, u32 bytes)
+struct cycles_run {
+	struct file *file;
+	struct block_device *bdev;
+	struct cycles_data *data;
+	enum req_op op;
+	enum req_op second_op;	/* in turn with the first */
+	u32 bytes;
+	u32 places;		/* a power of two */
+	bool once;
+};
+
+static blk_status_t cycles_io(const struct cycles_run *run, enum req_op op, u64 pos)
 {
 	DECLARE_COMPLETION_ONSTACK(done);
-	unsigned int nr = op == REQ_OP_DISCARD ? 0 : bytes / PAGE_SIZE;
+	unsigned int nr = op == REQ_OP_DISCARD ? 0 : run->bytes / PAGE_SIZE;
 	struct bio bio;
 
-	bio_init(&bio, bdev, cycles_bv, nr, op);
+	bio_init(&bio, run->bdev, run->data->bv, nr, op);
 	bio.bi_vcnt = nr;
-	bio.bi_iter.bi_size = bytes;
+	bio.bi_iter.bi_size = run->bytes;
 	bio.bi_iter.bi_sector = pos >> SECTOR_SHIFT;
 	bio.bi_private = &done;
 	bio.bi_end_io = cycles_done;
@@ -85,16 +106,18 @@ static blk_status_t cycles_io(struct block_device *bdev, enum req_op op, u64 pos
 	/* Whoever completes in line has done so. */
 	if (!try_wait_for_completion(&done))
 		wait_for_completion(&done);
+	bio_uninit(&bio);
 	return bio.bi_status;
 }
 
-struct cycles_run {
-	struct block_device *bdev;
-	enum req_op op;
-	u32 bytes;
-	u32 places;		/* a power of two */
-	bool once;
-};
+static blk_status_t cycles_turn(const struct cycles_run *run, u64 pos)
+{
+	blk_status_t status = cycles_io(run, run->op, pos);
+
+	if (run->second_op != run->op && !status)
+		status = cycles_io(run, run->second_op, pos);
+	return status;
+}
 
 /*
  * Once visits each of the places once.  Otherwise they come in an order that has nothing to
@@ -124,7 +147,7 @@ static int cycles_batch(const struct cycles_run *run, u32 first, u32 nr, u64 *cy
 	u32 i;
 
 	for (i = first; i < first + nr; i++)
-		if (cycles_io(run->bdev, run->op, cycles_place(run, i), run->bytes))
+		if (cycles_turn(run, cycles_place(run, i)))
 			return -EIO;
 	*cycles = cycles_now() - start;
 	return 0;
@@ -147,34 +170,116 @@ static int cycles_measure(const struct cycles_run *run)
 	return 0;
 }
 
+/* On success the disk is open, until bdev_fput(run->file). */
+static int cycles_parse(const char *text, struct cycles_run *run)
+{
+	static const struct {
+		const char *name;
+		enum req_op op, second_op;
+	} ops[] = {
+		{ "read",	REQ_OP_READ,	REQ_OP_READ },
+		{ "write",	REQ_OP_WRITE,	REQ_OP_WRITE },
+		{ "discard",	REQ_OP_DISCARD,	REQ_OP_DISCARD },
+		{ "both",	REQ_OP_DISCARD,	REQ_OP_WRITE },
+	};
+	char device[64], op[8], once[8] = "";
+	u64 range;
+	int i;
+
+	if (sscanf(text, "%63s %7s %u %llu %7s", device, op, &run->bytes, &range, once) < 4)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(ops) && strcmp(op, ops[i].name); i++)
+		;
+	if (i == ARRAY_SIZE(ops) || run->bytes < PAGE_SIZE || run->bytes > CYCLES_MAX_IO ||
+	    !is_power_of_2(run->bytes) || !is_power_of_2(range) || range < 2 * run->bytes)
+		return -EINVAL;
+	run->op = ops[i].op;
+	run->second_op = ops[i].second_op;
+	run->places = div_u64(range, run->bytes);
+	run->once = *once;
+
+	run->file = bdev_file_open_by_path(device, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
+	if (IS_ERR(run->file))
+		return PTR_ERR(run->file);
+	run->bdev = file_bdev(run->file);
+	return 0;
+}
+
 static int cycles_run_set(const char *text, const struct kernel_param *kp)
 {
-	static const char * const ops[] = { "read", "write", "discard" };
-	static const enum req_op op_numbers[] = { REQ_OP_READ, REQ_OP_WRITE, REQ_OP_DISCARD };
-	char device[64], op[8], once[8] = "";
-	struct cycles_run run;
-	struct file *file;
-	u64 range;
-	int i, err;
+	struct cycles_run run = { .data = &cycles_data[0] };
+	int err = cycles_parse(text, &run);
 
-	if (sscanf(text, "%63s %7s %u %llu %7s", device, op, &run.bytes, &range, once) < 4)
-		return -EINVAL;
-	i = match_string(ops, ARRAY_SIZE(ops), op);
-	if (i < 0 || run.bytes < PAGE_SIZE || run.bytes > CYCLES_MAX_IO ||
-	    !is_power_of_2(run.bytes) || !is_power_of_2(range) || range < run.bytes)
-		return -EINVAL;
-	run.op = op_numbers[i];
-	run.places = div_u64(range, run.bytes);
-
-	file = bdev_file_open_by_path(device, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	run.bdev = file_bdev(file);
-	run.once = *once;
+	if (err)
+		return err;
 	err = cycles_measure(&run);
-	bdev_fput(file);
+	bdev_fput(run.file);
 	return err;
 }
+
+/* What goes on beside a measurement.  The lock of the module's parameters protects it. */
+static struct cycles_run cycles_beside = { .data = &cycles_data[1] };
+static struct task_struct *cycles_thread;
+static unsigned long cycles_beside_ios;
+
+static int cycles_beside_thread(void *unused)
+{
+	struct cycles_run *run = &cycles_beside;
+	u32 half = run->places / 2, i = 0;
+
+	while (!kthread_should_stop()) {
+		u64 pos = (u64)(half + hash_32(i, 32) % half) * run->bytes;
+
+		cycles_turn(run, pos);
+		WRITE_ONCE(cycles_beside_ios, cycles_beside_ios + 1);
+		i++;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void cycles_beside_stop(void)
+{
+	if (!cycles_thread)
+		return;
+	kthread_stop(cycles_thread);
+	cycles_thread = NULL;
+	bdev_fput(cycles_beside.file);
+}
+
+static int cycles_beside_set(const char *text, const struct kernel_param *kp)
+{
+	struct task_struct *thread;
+	int err;
+
+	cycles_beside_stop();
+	if (sysfs_streq(text, "off"))
+		return 0;
+	err = cycles_parse(text, &cycles_beside);
+	if (err)
+		return err;
+	thread = kthread_create(cycles_beside_thread, NULL, "mybrd_cycles");
+	if (IS_ERR(thread)) {
+		bdev_fput(cycles_beside.file);
+		return PTR_ERR(thread);
+	}
+	kthread_bind(thread, cpumask_last(cpu_online_mask));
+	cycles_thread = thread;
+	wake_up_process(thread);
+	return 0;
+}
+
+static int cycles_beside_get(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%lu\n", READ_ONCE(cycles_beside_ios));
+}
+
+static const struct kernel_param_ops cycles_beside_ops = {
+	.set	= cycles_beside_set,
+	.get	= cycles_beside_get,
+};
+module_param_cb(beside, &cycles_beside_ops, NULL, 0600);
+MODULE_PARM_DESC(beside, "on the last CPU: off, or DEVICE read|write|discard|both BYTES RANGE");
 
 static int cycles_run_get(char *buf, const struct kernel_param *kp)
 {
@@ -186,19 +291,23 @@ static const struct kernel_param_ops cycles_run_ops = {
 	.get	= cycles_run_get,
 };
 module_param_cb(run, &cycles_run_ops, NULL, 0600);
-MODULE_PARM_DESC(run, "measure: DEVICE read|write|discard BYTES RANGE [once]");
+MODULE_PARM_DESC(run, "measure: DEVICE read|write|discard|both BYTES RANGE [once]");
 
 static void cycles_exit(void)
 {
 	int i;
 
+	cycles_beside_stop();
 	if (!IS_ERR_OR_NULL(cycles_disk)) {
 		del_gendisk(cycles_disk);
 		put_disk(cycles_disk);
 	}
-	for (i = 0; i < ARRAY_SIZE(cycles_data); i++)
-		if (cycles_data[i])
-			__free_page(cycles_data[i]);
+	for (i = 0; i < 2 * ARRAY_SIZE(cycles_data[0].bv); i++) {
+		struct bio_vec *bv = &cycles_data[i % 2].bv[i / 2];
+
+		if (bv->bv_page)
+			__free_page(bv->bv_page);
+	}
 	for (i = 0; i < ARRAY_SIZE(cycles_pieces); i++)
 		if (cycles_pieces[i])
 			__free_pages(cycles_pieces[i], CYCLES_PIECE_ORDER);
@@ -208,11 +317,12 @@ static int cycles_alloc(void)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(cycles_data); i++) {
-		cycles_data[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
-		if (!cycles_data[i])
+	for (i = 0; i < 2 * ARRAY_SIZE(cycles_data[0].bv); i++) {
+		struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+
+		if (!page)
 			return -ENOMEM;
-		bvec_set_page(&cycles_bv[i], cycles_data[i], PAGE_SIZE, 0);
+		bvec_set_page(&cycles_data[i % 2].bv[i / 2], page, PAGE_SIZE, 0);
 	}
 	for (i = 0; i < ARRAY_SIZE(cycles_pieces); i++) {
 		cycles_pieces[i] = alloc_pages(GFP_KERNEL | __GFP_ZERO, CYCLES_PIECE_ORDER);
