@@ -194,7 +194,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_wq);
  * the nodes of the trees.  The others that are charged are on their way: set aside by
  * a write, or waiting for a grace period.
  */
-static atomic_long_t mybrd_charged;
+VISIBLE_IF_KUNIT atomic_long_t mybrd_charged;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_charged);
 VISIBLE_IF_KUNIT atomic_long_t mybrd_stored;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_stored);
 VISIBLE_IF_KUNIT atomic_long_t mybrd_nodes;
@@ -205,7 +206,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_nodes);
  * sixteenth of memory, which the rest of the system must have left.
  */
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
-static long mybrd_reserve __read_mostly;
+VISIBLE_IF_KUNIT long mybrd_reserve __read_mostly;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_reserve);
 
 /* The longest that a write waits for pages, in jiffies; and when none has waited in vain. */
 #define MYBRD_PATIENCE		(5 * HZ)

@@ -207,7 +207,9 @@ struct mybrd_target {
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern long mybrd_waiting_max;
+extern long mybrd_reserve;
 extern unsigned long mybrd_vain_wait[];
+extern atomic_long_t mybrd_charged;
 extern atomic_long_t mybrd_stored;
 extern atomic_long_t mybrd_nodes;
 extern wait_queue_head_t mybrd_waiting_wq;

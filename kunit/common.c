@@ -47,6 +47,11 @@ int insert_spare(struct mybrd_spare *spare, pgoff_t index)
 	return err == -EEXIST ? 0 : err;
 }
 
+void free_spare(void *spare)
+{
+	mybrd_free_spare(spare);
+}
+
 struct page *insert(struct mybrd_store *store, pgoff_t index)
 {
 	struct mybrd_spare spare;

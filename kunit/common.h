@@ -45,6 +45,9 @@ struct page *insert(struct mybrd_store *store, pgoff_t index);
 /* Fill a hole with a spare page, zeroed; 0 also where there is a page already. */
 int insert_spare(struct mybrd_spare *spare, pgoff_t index);
 
+/* Give spare pages back, for defer(). */
+void free_spare(void *spare);
+
 /* Fill all holes of a range, as one write would; 0 or -ENOSPC. */
 int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 

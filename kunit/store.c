@@ -5,7 +5,9 @@
  */
 #include <linux/cpumask.h>
 #include <linux/highmem.h>
+#include <linux/hw_breakpoint.h>
 #include <linux/mm.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 
 #include "common.h"
@@ -502,6 +504,94 @@ static void nodes_that_take_the_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, populate(store, 0, 2 * MYBRD_BATCH - 1), 0);
 }
 
+/*
+ * Another CPU charges a page for its own store at the very moment at which this one does.
+ * The CPU itself tells of that moment: when the count is written, and nothing else done.
+ */
+static bool charged_at_once;
+
+#ifdef CONFIG_HAVE_HW_BREAKPOINT
+static void charge_at_once(struct perf_event *event, struct perf_sample_data *data,
+			   struct pt_regs *regs)
+{
+	if (!charged_at_once)
+		atomic_long_inc(&mybrd_charged);
+	charged_at_once = true;
+}
+
+static struct perf_event *watch_charging(void)
+{
+	struct perf_event_attr attr;
+
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)&mybrd_charged;
+	attr.bp_len = sizeof(mybrd_charged);
+	attr.bp_type = HW_BREAKPOINT_W;
+	return register_user_hw_breakpoint(&attr, charge_at_once, NULL, current);
+}
+#else
+static struct perf_event *watch_charging(void)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+#endif
+
+static void set_reserve(void *reserve)
+{
+	mybrd_reserve = (long)reserve;
+}
+
+static const struct charge_case {
+	const char *name;
+	unsigned long before;	/* what is charged by then, and a multiple of MYBRD_BATCH */
+	int err;
+} charge_cases[] = {
+	{ "and look for both", MYBRD_BATCH - 1, -ENOSPC },
+	{ "and have the other look", MYBRD_BATCH - 2, 0 },
+};
+
+static void charge_desc(const struct charge_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(charge, charge_cases, charge_desc);
+
+/*
+ * Of those who charge pages, one looks at memory for every MYBRD_BATCH of them. Which one
+ * that is does not depend on what others charge at the same moment, or two of them might
+ * leave it to each other.
+ */
+static void charge_beside_another(struct kunit *test)
+{
+	const struct charge_case *param = test->param_value;
+	struct mybrd_spare *spare = alloc_for(test, sizeof(*spare));
+	struct perf_event *event;
+	unsigned long nr;
+	int err;
+
+	mybrd_spare_init(spare, test->priv, MYBRD_GFP);
+	nr = (param->before - atomic_long_read(&mybrd_charged)) % MYBRD_BATCH;
+	if (nr)
+		KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(spare, nr), 0);
+	defer(test, free_spare, spare);
+	defer(test, set_reserve, (void *)mybrd_reserve);
+
+	charged_at_once = false;
+	event = watch_charging();
+	if (IS_ERR(event))
+		kunit_skip(test, "this machine has no breakpoint to give: %pe", event);
+	/* No memory is left. */
+	mybrd_reserve = LONG_MAX / 2;
+	err = mybrd_alloc_spare(spare, 1);
+	unregister_hw_breakpoint(event);
+	if (charged_at_once)
+		atomic_long_dec(&mybrd_charged);
+
+	KUNIT_EXPECT_TRUE(test, charged_at_once);
+	KUNIT_EXPECT_EQ(test, err, param->err);
+}
+
 /* Spare pages come off in runs of what is asked for at most, each page once, until none is left. */
 static void spare_pages(struct kunit *test)
 {
@@ -837,6 +927,7 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(nodes_are_not_from_the_reserves),
 	KUNIT_CASE(nodes_after_a_mix),
 	KUNIT_CASE(nodes_that_take_the_memory),
+	KUNIT_CASE_PARAM(charge_beside_another, charge_gen_params),
 	KUNIT_CASE(spare_pages),
 	KUNIT_CASE(prepare_beside_index_0),
 	KUNIT_CASE(populate_around_pages),
