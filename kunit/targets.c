@@ -305,6 +305,71 @@ static void removal_under_a_reference(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, alone);
 }
 
+static const struct kept_case {
+	const char *name;
+	enum mybrd_queue_mode queue_mode;
+} kept_cases[] = {
+	{ "bio", MYBRD_QUEUE_BIO },
+	{ "mq", MYBRD_QUEUE_MQ },
+};
+
+static void kept_desc(const struct kept_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(kept, kept_cases, kept_desc);
+
+struct keeper {
+	struct gendisk *disk;
+	struct completion has_it;
+};
+
+/* Keeps a reference to the disk itself, not to the target, until it is stopped. */
+static int keeper_thread(void *arg)
+{
+	struct keeper *keeper = arg;
+
+	get_device(disk_to_dev(keeper->disk));
+	complete(&keeper->has_it);
+	while (!thread_should_stop())
+		msleep(20);
+	put_device(disk_to_dev(keeper->disk));
+	return 0;
+}
+
+/*
+ * Whoever keeps the disk beyond its removal, perhaps for ever, does not keep the removal
+ * from ending, nor the name from being given anew. What the disk leads to, for the last
+ * one to look at, is nothing of the module's.
+ */
+static void removal_of_a_disk_that_is_kept(struct kunit *test)
+{
+	const struct kept_case *param = test->param_value;
+	struct keeper *keeper = alloc_for(test, sizeof(*keeper));
+	struct mybrd_config kept = config;
+	struct mybrd_target *target, *again;
+	struct thread *thread, *removal;
+	bool in_time, ours;
+
+	kept.queue_mode = param->queue_mode;
+	target = add_target(test, "kunit", &kept);
+	keeper->disk = target->disk;
+	init_completion(&keeper->has_it);
+	thread = thread_start(test, keeper_thread, keeper);
+	wait_for_completion(&keeper->has_it);
+	removal = removal_start(test, target);
+	in_time = comes_true(thread_is_done(removal));
+	ours = keeper->disk->fops->owner;
+	again = in_time ? try_target(test, "kunit", &kept) : NULL;
+	thread_stop(thread);
+	thread_join(removal);
+
+	KUNIT_EXPECT_TRUE(test, in_time);
+	KUNIT_EXPECT_FALSE(test, ours);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, again);
+}
+
 /* Readers that walk the list and take no reference beyond the walk. */
 struct walkers {
 	struct thread *removal;
@@ -665,6 +730,7 @@ static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(name_of_the_default_target),
 	KUNIT_CASE(removal_during_io),
 	KUNIT_CASE(removal_under_a_reference),
+	KUNIT_CASE_PARAM(removal_of_a_disk_that_is_kept, kept_gen_params),
 	KUNIT_CASE(removal_under_walkers),
 	KUNIT_CASE_PARAM(removal_of_many_together, together_gen_params),
 	KUNIT_CASE(removal_of_none),
