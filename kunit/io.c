@@ -1058,6 +1058,84 @@ static void write_beside_dirty_cache_that_stays(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, 0UL);
 }
 
+static void nobody_waited_in_vain(void *unused)
+{
+	int i;
+
+	for (i = 0; i <= MYBRD_NO_PAGE; i++)
+		mybrd_vain_wait[i] = jiffies - 20 * HZ;
+	io.store->vain_wait = jiffies - 20 * HZ;
+}
+
+/* Somebody has, for whatever there is, but not for what has this stamp. */
+static void all_waited_in_vain_but(struct kunit *test, const unsigned long *stamp)
+{
+	int i;
+
+	defer(test, nobody_waited_in_vain, NULL);
+	for (i = 0; i <= MYBRD_NO_PAGE; i++)
+		if (stamp != &mybrd_vain_wait[i])
+			mybrd_vain_wait[i] = jiffies;
+	if (stamp != &io.store->vain_wait)
+		io.store->vain_wait = jiffies;
+}
+
+static const struct vain_case {
+	const char *name;
+	bool for_memory;
+} vain_cases[] = {
+	{ "then for a page of this disk" },
+	{ "then for memory", true },
+};
+
+static void vain_desc(const struct vain_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(vain, vain_cases, vain_desc);
+
+/*
+ * A wait in vain keeps others from waiting for the same, and for nothing else: what one disk
+ * has no room for may be on its way although another disk, or memory, stays full.
+ */
+static void waits_in_vain_for_other_things(struct kunit *test)
+{
+	const struct vain_case *param = test->param_value;
+	const unsigned int nr = param->for_memory ? MYBRD_BATCH + 1 : 1;
+	struct mybrd_spare *spare = alloc_for(test, sizeof(*spare));
+	const long spike = totalram_pages();
+	struct thread *writer;
+	bool waited;
+	int err;
+
+	/* What waits for a grace period is always worth a wait. */
+	rcu_barrier();
+	mybrd_spare_init(spare, io.store, MYBRD_GFP);
+	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(spare, 1), 0);
+	defer(test, free_spare, spare);
+	if (param->for_memory) {
+		all_waited_in_vain_but(test, &mybrd_vain_wait[MYBRD_MEMORY_LOW]);
+		add_dirty_cache(spike);
+		defer(test, drop_dirty_cache, (void *)spike);
+	} else {
+		all_waited_in_vain_but(test, &io.store->vain_wait);
+		io.store->max_pages = 1;
+	}
+
+	lay_out_op(&op_cases[1], nr * PAGE_SECTORS);
+	writer = write_in_background(test, 0, nr * PAGE_SECTORS);
+	waited = comes_true(write_waits() || thread_is_done(writer)) && !thread_is_done(writer);
+	undo_now(test, free_spare, spare);
+	if (param->for_memory)
+		undo_now(test, drop_dirty_cache, (void *)spike);
+	err = thread_join(writer);
+	io.store->max_pages = ULONG_MAX;
+
+	KUNIT_EXPECT_TRUE(test, waited);
+	KUNIT_EXPECT_EQ(test, err, 0);
+}
+
 /* A write of reclaim's does not wait for a grace period that takes its time. */
 static void reclaim_does_not_wait_for_long(struct kunit *test)
 {
@@ -1444,9 +1522,7 @@ static void long_io(struct kunit *test)
 static int io_test_init(struct kunit *test)
 {
 	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
-	/* Nobody has waited in vain yet. */
-	mybrd_vain_wait[MYBRD_MEMORY_LOW] = jiffies - 20 * HZ;
-	io.store->vain_wait = jiffies - 20 * HZ;
+	nobody_waited_in_vain(NULL);
 	io.store->max_pages = ULONG_MAX;
 	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
 }
@@ -1529,6 +1605,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE(two_writes_into_the_last_hole),
 	KUNIT_CASE(write_beside_a_spike_of_dirty_cache),
 	KUNIT_CASE(write_beside_dirty_cache_that_stays),
+	KUNIT_CASE_PARAM(waits_in_vain_for_other_things, vain_gen_params),
 	KUNIT_CASE(reclaim_does_not_wait_for_long),
 	KUNIT_CASE(merge_of_shortened_bios),
 	KUNIT_CASE_PARAM(copy_inside_the_section, copy_gen_params),
