@@ -800,6 +800,56 @@ static void nowait_of_a_worker(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, write.err, 0);
 }
 
+static const struct io_thread_case {
+	const char *name;
+	bool is_worker;
+	int err;
+} io_thread_cases[] = {
+	{ "of an SQPOLL ring", false, -EAGAIN },
+	{ "a worker of io-wq", true, 0 },
+};
+
+static void io_thread_desc(const struct io_thread_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
+}
+
+KUNIT_ARRAY_PARAM(io_thread, io_thread_cases, io_thread_desc);
+
+/*
+ * Threads of io_uring have the same flag, whether they poll a ring, and get back what would
+ * have to sleep, or are the workers that it goes to then. Only the latter have a struct for
+ * themselves, where the case's thread has one as a kthread. It has none meanwhile, or zeros,
+ * which say that it is neither a worker that is up nor a kthread of any kind; that is all
+ * that the scheduler looks for if it sleeps.
+ */
+static void nowait_of_a_thread_of_io_uring(struct kunit *test)
+{
+	const struct io_thread_case *param = test->param_value;
+	void *zeros = alloc_for(test, PAGE_SIZE), *kthread;
+	struct thread *reader;
+	int err;
+
+	fill_disk(test, BIT(3));
+	rcu_barrier();
+	io.store->max_pages = io.store->nr_pages;
+	lay_out_op(&op_cases[1], PAGE_SECTORS);
+	/* Full but for a page that waits, as long as no write does. */
+	reader = reader_enter_until(test, write_waits);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 2, 2, false), 0);
+
+	kthread = current->worker_private;
+	current->worker_private = param->is_worker ? zeros : NULL;
+	current->flags |= PF_IO_WORKER;
+	err = submit_directly(REQ_OP_WRITE | REQ_NOWAIT, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	current->flags &= ~PF_IO_WORKER;
+	current->worker_private = kthread;
+
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	io.store->max_pages = ULONG_MAX;
+	KUNIT_EXPECT_EQ(test, err, param->err);
+}
+
 /* At a limit a nowait write is -EAGAIN where waiting could help, else -ENOSPC. */
 static void nowait_beyond_the_limit(struct kunit *test)
 {
@@ -1594,6 +1644,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE(nowait_without_a_node),
 	KUNIT_CASE(nowait_on_an_empty_disk),
 	KUNIT_CASE(nowait_of_a_worker),
+	KUNIT_CASE_PARAM(nowait_of_a_thread_of_io_uring, io_thread_gen_params),
 	KUNIT_CASE(nowait_beyond_the_limit),
 	KUNIT_CASE_PARAM(one_hole_without_a_node, one_hole_gen_params),
 	KUNIT_CASE_PARAM(long_io, long_gen_params),
