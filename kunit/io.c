@@ -1308,6 +1308,41 @@ static void complete_bio(struct bio *bio)
 	complete(bio->bi_private);
 }
 
+/* A bio of one page, for a disk that merges it with others. */
+struct neighbour {
+	struct bio bio;
+	struct bio_vec bv;
+	struct completion done;
+};
+
+/* Write the first page of io.buf into page after page, all at once; how many bios were merged? */
+static unsigned long write_neighbours(struct neighbour *bios, const blk_opf_t *flags, int nr,
+				      pgoff_t first)
+{
+	unsigned long merges = part_stat_read(io.bdev, merges[STAT_WRITE]);
+	struct blk_plug plug;
+	int i;
+
+	blk_start_plug(&plug);
+	for (i = 0; i < nr; i++) {
+		struct bio *bio = &bios[i].bio;
+
+		bio_init(bio, io.bdev, &bios[i].bv, 1, REQ_OP_WRITE | flags[i]);
+		bio->bi_iter.bi_sector = (first + i) * PAGE_SECTORS;
+		__bio_add_page(bio, io.buf, PAGE_SIZE, 0);
+		init_completion(&bios[i].done);
+		bio->bi_private = &bios[i].done;
+		bio->bi_end_io = complete_bio;
+		submit_bio(bio);
+	}
+	blk_finish_plug(&plug);
+	for (i = 0; i < nr; i++) {
+		wait_for_completion(&bios[i].done);
+		bio_uninit(&bios[i].bio);
+	}
+	return part_stat_read(io.bdev, merges[STAT_WRITE]) - merges;
+}
+
 /*
  * The block layer merges bios whether they may wait or not. A bio that may wait does
  * not fail because its neighbour may not.
@@ -1315,82 +1350,54 @@ static void complete_bio(struct bio *bio)
 static void merge_with_a_nowait_bio(struct kunit *test)
 {
 	static const blk_opf_t flags[] = { REQ_NOWAIT, 0, REQ_NOWAIT };
-	unsigned long merges = part_stat_read(io.bdev, merges[STAT_WRITE]);
-	struct completion done[ARRAY_SIZE(flags)];
-	struct bio_vec bv[ARRAY_SIZE(flags)];
-	struct bio bios[ARRAY_SIZE(flags)];
-	struct blk_plug plug;
+	struct neighbour bios[ARRAY_SIZE(flags)];
+	unsigned long merges;
 	int i;
 
 	fill_disk(test, BIT(1) | BIT(2) | BIT(3));
 	memset(page_address(io.buf), 0x5a, PAGE_SIZE);
-	blk_start_plug(&plug);
-	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		bio_init(&bios[i], io.bdev, &bv[i], 1, REQ_OP_WRITE | flags[i]);
-		bios[i].bi_iter.bi_sector = (1 + i) * PAGE_SECTORS;
-		__bio_add_page(&bios[i], io.buf, PAGE_SIZE, 0);
-		init_completion(&done[i]);
-		bios[i].bi_private = &done[i];
-		bios[i].bi_end_io = complete_bio;
-		submit_bio(&bios[i]);
-	}
-	blk_finish_plug(&plug);
+	merges = write_neighbours(bios, flags, ARRAY_SIZE(bios), 1);
 
-	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		wait_for_completion(&done[i]);
-		KUNIT_EXPECT_EQ(test, bios[i].bi_status, BLK_STS_OK);
-		bio_uninit(&bios[i]);
-	}
-	KUNIT_EXPECT_EQ(test, part_stat_read(io.bdev, merges[STAT_WRITE]) - merges,
-			ARRAY_SIZE(bios) - 1);
+	for (i = 0; i < ARRAY_SIZE(bios); i++)
+		KUNIT_EXPECT_EQ(test, bios[i].bio.bi_status, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, merges, ARRAY_SIZE(bios) - 1);
 	memset(io.model + PAGE_SIZE, 0x5a, ARRAY_SIZE(bios) * PAGE_SIZE);
 	expect_model(test, 0, MODEL_PAGES - 1);
 }
 
 /*
  * Of three writes that were merged one needs a page, and there is no space. The others,
- * which may be somebody else's, are done.
+ * which may be somebody else's, are done. Swap, which is written one by one from the start,
+ * is no other case.
  */
 static void merge_with_a_refused_bio(struct kunit *test)
 {
-	static const blk_status_t wanted[] = { BLK_STS_OK, BLK_STS_NOSPC, BLK_STS_OK };
-	unsigned long merges = part_stat_read(io.bdev, merges[STAT_WRITE]);
-	long refusals = atomic_long_read(&io.store->refusals);
-	struct completion done[ARRAY_SIZE(wanted)];
-	struct bio_vec bv[ARRAY_SIZE(wanted)];
-	struct bio bios[ARRAY_SIZE(wanted)];
-	struct blk_plug plug;
+	static const blk_opf_t flags[][3] = { {}, { REQ_SWAP, REQ_SWAP, REQ_SWAP } };
+	struct neighbour bios[3];
 	int i;
 
-	fill_disk(test, BIT(2));
-	rcu_barrier();
-	io.store->max_pages = io.store->nr_pages;
-	memset(page_address(io.buf), 0x5a, PAGE_SIZE);
-	blk_start_plug(&plug);
-	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		bio_init(&bios[i], io.bdev, &bv[i], 1, REQ_OP_WRITE);
-		bios[i].bi_iter.bi_sector = (1 + i) * PAGE_SECTORS;
-		__bio_add_page(&bios[i], io.buf, PAGE_SIZE, 0);
-		init_completion(&done[i]);
-		bios[i].bi_private = &done[i];
-		bios[i].bi_end_io = complete_bio;
-		submit_bio(&bios[i]);
-	}
-	blk_finish_plug(&plug);
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		unsigned long merges;
+		long refusals;
 
-	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		wait_for_completion(&done[i]);
-		KUNIT_EXPECT_EQ_MSG(test, bios[i].bi_status, wanted[i], "bio %d", i);
-		bio_uninit(&bios[i]);
-		if (wanted[i] == BLK_STS_OK)
-			memset(io.model + (1 + i) * PAGE_SIZE, 0x5a, PAGE_SIZE);
+		fill_disk(test, BIT(2));
+		rcu_barrier();
+		refusals = atomic_long_read(&io.store->refusals);
+		io.store->max_pages = io.store->nr_pages;
+		memset(page_address(io.buf), 0x5a, PAGE_SIZE);
+		merges = write_neighbours(bios, flags[i], ARRAY_SIZE(bios), 1);
+		io.store->max_pages = ULONG_MAX;
+
+		KUNIT_EXPECT_EQ(test, merges, 2UL);
+		KUNIT_EXPECT_EQ(test, bios[0].bio.bi_status, BLK_STS_OK);
+		KUNIT_EXPECT_EQ(test, bios[1].bio.bi_status, BLK_STS_NOSPC);
+		KUNIT_EXPECT_EQ(test, bios[2].bio.bi_status, BLK_STS_OK);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
+		KUNIT_EXPECT_TRUE(test, is_hole(2));
+		memset(io.model + PAGE_SIZE, 0x5a, PAGE_SIZE);
+		memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
+		expect_model(test, 0, MODEL_PAGES - 1);
 	}
-	io.store->max_pages = ULONG_MAX;
-	KUNIT_EXPECT_EQ(test, part_stat_read(io.bdev, merges[STAT_WRITE]) - merges,
-			ARRAY_SIZE(bios) - 1);
-	KUNIT_EXPECT_TRUE(test, is_hole(2));
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
-	expect_model(test, 0, MODEL_PAGES - 1);
 }
 
 /*
