@@ -32,11 +32,35 @@ sub unload {
 	}
 	return ($error, $left);
 }
+sub state { return -e "/sys/module/mybrd" ? slurp("/sys/module/mybrd/initstate") : "gone" }
 # allocations PARAMS: the error, where there is one, and how many a load makes
 sub allocations {
 	my ($error, $left) = load(1_000_000, $_[0]);
 	($error) = unload() if !$error;
 	return $error ? ($error, 1_000_000 - $left) : 1_000_000 - $left;
+}
+
+# opener FILE: a process that opens it as soon as it is there, and tells where the load then fails. It
+# does not keep it for long, as a module that is in use stays.
+sub opener {
+	my ($file) = @_;
+	defined(my $opener = fork) or die "fork: $!";
+	return $opener if $opener;
+	while (1) {
+		my $opened;
+		if (!sysopen($opened, $file, O_RDONLY)) {
+			select undef, undef, undef, 0.001;
+			next;
+		}
+		select undef, undef, undef, 0.2 if state() ne "live";
+		my $state = state();
+		if ($state ne "live") {
+			open(my $told, ">>", "/tmp/opened");
+			print $told " $file:$state";
+		}
+		close $opened;
+		select undef, undef, undef, 0.3;
+	}
 }
 
 sub failing_loads {
@@ -50,21 +74,11 @@ sub failing_loads {
 	my ($error, $begin) = allocations("size=0");
 	$begin = $one - $disk if $begin > $one - $disk;
 	$begin -= 10;
-	# Somebody opens the disk as soon as it is there. Nobody gets one of a load that fails, which
-	# could not end while they keep it.
+	# Somebody opens what there is as soon as it is there. Nobody gets anything of a load that fails,
+	# which could not end while they keep a disk, and does not wait for them to close a file.
 	unlink "/tmp/opened";
-	defined(my $opener = fork) or die "fork: $!";
-	while (!$opener) {
-		sysopen(my $disk, "/dev/mybrd", O_RDONLY) or next;
-		select undef, undef, undef, 0.2;
-		my $state = -e "/sys/module/mybrd" ? slurp("/sys/module/mybrd/initstate") : "gone";
-		if ($state ne "live") {
-			open(my $opened, ">>", "/tmp/opened");
-			print $opened " $state";
-		}
-		close $disk;
-		select undef, undef, undef, 0.3;
-	}
+	my @openers = map { opener($_) } "/dev/mybrd", "/sys/kernel/debug/mybrd/targets",
+		"/sys/kernel/debug/mybrd/target/mybrd";
 	print "# $mode: a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own\n";
 	is("$error " . ($begin > 0 && $disk > 20 ? "many" : "$begin, $disk"), "EINVAL many",
 		"$mode: there are allocations that can fail");
@@ -86,9 +100,9 @@ sub failing_loads {
 		$loads++;
 		last if $nth > 2 * $two;
 	}
-	kill "KILL", $opener;
-	waitpid $opener, 0;
-	is(-e "/tmp/opened" ? slurp("/tmp/opened") : "", "", "$mode: nobody opened a disk of a load that was refused");
+	kill "KILL", @openers;
+	waitpid $_, 0 for @openers;
+	is(-e "/tmp/opened" ? slurp("/tmp/opened") : "", "", "$mode: nobody opened a disk or a file of a load that was refused");
 	print "# $loads allocations failed, $refused times the load did\n";
 	my $end = $begin + $loads * $step;
 	is($end > $two - $disk / 2 && $end < $two + $disk / 2 ? "all" : "$end of $two", "all",
