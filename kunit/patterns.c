@@ -519,7 +519,7 @@ static void one_pointer(struct kunit *test)
 	     value++) {
 		published = publish_pair(user, value, GFP_KERNEL);
 		/* The reader may have no other CPU to run on. */
-		if (value % 64 == 0)
+		if (value % 8 == 0)
 			usleep_range(50, 100);
 	}
 	thread_stop(reader);
