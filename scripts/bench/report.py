@@ -32,6 +32,12 @@ WHOLE = {"first-1m": "first write, 1 MiB", "discard": "discard 256 MiB",
          "discard-total": "discard 256 MiB, in all", "unload": "unload, 256 MiB full"}
 CYCLES = {row: LOOPS[row] for row in list(LOOPS)[:6]} | {
     "first-4k": "4 KiB, first write", "discard-64k": "64 KiB discard"}
+PAIRS = [
+    ("read-alone", "Two CPUs: cycles of a 4 KiB read, and how many more while the other one ...",
+     {"read-alone": "alone", "read-beside-read": "reads", "read-beside-write": "overwrites",
+      "read-beside-both": "discards and writes first"}),
+    ("both-alone", "Cycles of a discard and a first write of 4 KiB, and how many more beside the same",
+     {"both-alone": "alone", "both-same": "on the same disk", "both-other": "on another disk"})]
 MEASURING = ("nop", "floor", "linear")
 GROWTH = 1.10
 SLOWER = 0.97
@@ -139,11 +145,28 @@ def print_cycles(cycles):
                                 for row, label in CYCLES.items()])
 
 
+def print_pairs(pairs):
+    """what the other CPU does costs a read, and an insert"""
+    def cell(device, row, alone):
+        values = pairs[device].get(row)
+        if not values:
+            return ""
+        if row == alone:
+            return number(min(values))
+        return f"{min(values) - min(pairs[device][alone]):+.0f} ±{statistics.median(values) - min(values):.0f}"
+
+    for alone, title, rows in PAIRS:
+        devices = [device for device in pairs if alone in pairs[device]]
+        table(title, [""] + devices, [[label] + [cell(device, row, alone) for device in devices]
+                                      for row, label in rows.items()])
+
+
 def report_cycles(base, paths):
-    cycles = read(paths)["cycles"]
-    print_cycles(cycles)
+    figures = read(paths)
+    print_cycles(figures["cycles"])
+    print_pairs(figures["pairs"])
     with open(base + ".json", "w", encoding="ascii") as out:
-        json.dump(cycles, out, indent=1)
+        json.dump(figures, out, indent=1)
         out.write("\n")
     print(f"\nThe figures are in {base}.json")
 
@@ -209,16 +232,23 @@ def chart(title, subtitle, keys, panels):
     return "\n".join(svg + ["</svg>", ""])
 
 
-def overhead_chart(over, kernel):
+def overhead_chart(over, cycles, kernel):
     sizes = [("4k", "4 KiB"), ("64k", "64 KiB"), ("1m", "1 MiB, page by page"),
              ("1m-huge", "1 MiB, hugepage buffer")]
+    panels = [(f"{name}: instructions", [(device.replace("mybrd_", "mybrd "),
+                                          [("read", rows["read-" + size]), ("write", rows["write-" + size])])
+                                         for device, rows in over.items()], "log") for size, name in sizes]
+    if cycles:
+        best = {device: {row: min(values) for row, values in rows.items()} for device, rows in cycles.items()}
+        panels += [(f"{name}: cycles", [(device.replace("mybrd_", "mybrd "),
+                                         [(op, rows[f"{op}-{size}"] - best["linear"][f"{op}-{size}"])
+                                          for op in ("read", "write")])
+                                        for device, rows in best.items() if device not in MEASURING], "log")
+                   for size, name in sizes[:2]]
     return chart(
-        "What a RAM disk costs above the copy itself: instructions for an I/O",
+        "What a RAM disk costs above the copy itself: instructions and cycles for an I/O",
         f"Linux {kernel}, direct I/O; less is better; the scale is logarithmic",
-        [("read", "read"), ("write", "write")],
-        [(name, [(device.replace("mybrd_", "mybrd "), [("read", rows["read-" + size]),
-                                             ("write", rows["write-" + size])])
-                 for device, rows in over.items()], "log") for size, name in sizes])
+        [("read", "read"), ("write", "write")], panels)
 
 
 def report_locks(kernel, seconds, base, paths):
@@ -307,7 +337,11 @@ def report_all(kernel, seconds, base, paths):
         result["instructions_init_on_alloc_0"] = {d: {r: v[0] for r, v in rows.items()}
                                                   for d, rows in figures["first"].items()}
         with open(base + ".svg", "w", encoding="utf-8") as out:
-            out.write(overhead_chart(over, kernel))
+            out.write(overhead_chart(over, figures.get("cycles"), kernel))
+    if "pairs" in figures:
+        print_cycles(figures["cycles"])
+        print_pairs(figures["pairs"])
+        result |= {mode: figures[mode] for mode in ("cycles", "pairs")}
     print_wall(figures["wall"])
     result["nanoseconds"] = {
         d: {r: {"median": statistics.median(v), "min": min(v), "max": max(v), "rounds": v}
