@@ -763,6 +763,13 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 	unsigned long holes = last - first + 1;
 	bool more;
 
+	/* No walk from a hole to the next page, where only one is asked for. */
+	if (holes == 1) {
+		mybrd_section_begin(store, first);
+		holes = !mybrd_lookup_page(store, first);
+		mybrd_section_end(store);
+		return holes;
+	}
 	do {
 		struct radix_tree_iter iter;
 		void __rcu **slot;
