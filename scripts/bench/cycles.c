@@ -8,10 +8,11 @@
  *
  *	DEVICE read|write|discard|both BYTES RANGE
  *
- * (both: a discard and a write, in turn) of CYCLES_BATCHES batches of I/O at random places, aligned to BYTES, in the first RANGE bytes.
- * Reading "run" tells the cycles of an I/O in the fastest batch, by the time stamp
- * counter.  With the word "once" at its end, one pass goes over all of the range in a random
- * order, for first writes and for discards, and its average is told.
+ * (both: a discard and a write, in turn) of CYCLES_BATCHES batches of I/O at random places,
+ * aligned to BYTES, in the first RANGE bytes.  Reading "run" tells the cycles of an I/O in
+ * the fastest batch, by the time stamp counter.  With the word "once" at its end, one pass
+ * goes over all of the range in a random order, for first writes and for discards, and its
+ * average is told.
  *
  * The parameter "beside" has the last CPU do the same all the time, "off" ends that.  Its
  * places are in the second half of the range.  Reading it tells how often it was done.
@@ -43,6 +44,7 @@ static struct page *cycles_pieces[CYCLES_DISK_SIZE / CYCLES_PIECE];
 struct cycles_data {
 	struct bio_vec bv[CYCLES_MAX_IO / PAGE_SIZE];
 };
+
 static struct cycles_data cycles_data[2];
 
 static struct gendisk *cycles_disk;
