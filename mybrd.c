@@ -2373,6 +2373,8 @@ static struct notifier_block mybrd_oom_nb = {
 
 /* The page cache of a larger disk would not come to an end where indices have 32 bits. */
 #define MYBRD_MAX_SIZE		round_down((u64)MAX_LFS_FILESIZE, SECTOR_SIZE)
+static_assert(MYBRD_MAX_SIZE - 1 <= (u64)MAX_LFS_FILESIZE - 1 &&
+	      (MYBRD_MAX_SIZE - 1) >> PAGE_SHIFT < ULONG_MAX);
 
 /**
  * mybrd_parse_bytes - read a size as people write it

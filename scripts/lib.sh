@@ -110,13 +110,14 @@ logged() {
 	wait "$pid"
 }
 
+arch_of() { cat "$1/arch" 2>/dev/null || echo x86_64; }
+
 # modules ENTRY DIR LOG [MAKE-ARG]...: build the modules in DIR for the kernel in the
 # cache entry ENTRY, where any warning is an error.
 modules() {
-	local entry=$1 dir=$2 log=$3 arch=x86_64
+	local entry=$1 dir=$2 log=$3
 	shift 3
-	[ ! -e "$entry/linux" ] || arch=um
-	make -C "$entry/build" ARCH=$arch M="$dir" CC=x86_64-linux-gnu-gcc-12 W=1 \
+	make -C "$entry/build" ARCH="$(arch_of "$entry")" M="$dir" CC=x86_64-linux-gnu-gcc-12 W=1 \
 		KCFLAGS="$(cat "$entry/flags" 2>/dev/null)" "$@" modules >"$log" 2>&1 ||
 		{ grep -E 'error|Error' "$log" >&2 || tail -n 5 "$log" >&2; die "$dir does not build (log: $log)"; }
 	if grep -Ei -A 3 'warning' "$log" >&2; then
