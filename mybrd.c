@@ -438,6 +438,9 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 	unsigned long *vain = mybrd_last_vain_wait(spare), last = READ_ONCE(*vain);
 	/* What an allocation waits for by itself is soon over. */
 	bool is_shared = spare->refused != MYBRD_NO_PAGE || mybrd_for_reclaim(spare);
+	/* What waits for a grace period comes back. */
+	bool in_vain = is_shared && !atomic_long_read(&mybrd_waiting) &&
+		       time_in_range(start, last, last + 2 * MYBRD_PATIENCE);
 	DEFINE_WAIT(wait);
 
 	if (!patience || !mybrd_may_sleep(spare) || spare->slept > MYBRD_PATIENCE)
@@ -445,12 +448,11 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 	/* Reclaim has other things to write; a worker that writes for it may wait longer. */
 	if (current->flags & PF_MEMALLOC)
 		limit = min_t(unsigned long, limit, HZ / 2);
-	/* What waits for a grace period comes back. */
-	if (is_shared && !atomic_long_read(&mybrd_waiting) &&
-	    time_in_range(start, last, last + 2 * MYBRD_PATIENCE))
+	if (in_vain)
 		limit = min_t(unsigned long, limit, MYBRD_NAP);
 	if (time_after(start, spare->since + limit)) {
-		if (is_shared && (limit == patience || spare->refused == MYBRD_NO_PAGE))
+		if (is_shared && !in_vain &&
+		    (limit == patience || spare->refused == MYBRD_NO_PAGE))
 			WRITE_ONCE(*vain, start);
 		return false;
 	}
@@ -530,13 +532,7 @@ VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigne
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_pop_spare);
 
-/**
- * mybrd_free_spare - give spare pages back
- * @spare: the spare pages of a write, none afterwards
- *
- * Context: any.
- */
-VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
+static void mybrd_give_back(struct mybrd_spare *spare)
 {
 	while (!list_empty(&spare->runs)) {
 		unsigned int i, nr = UINT_MAX;
@@ -546,6 +542,17 @@ VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
 			__free_page(page + i);
 		mybrd_uncharge(spare->store, nr);
 	}
+}
+
+/**
+ * mybrd_free_spare - give spare pages back, and have writes that wait look again
+ * @spare: the spare pages of a write, none afterwards
+ *
+ * Context: any.
+ */
+VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
+{
+	mybrd_give_back(spare);
 	/* Other writes may find space now, or pages where they had holes. */
 	mybrd_wake_waiting();
 }
@@ -605,8 +612,9 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 			mybrd_push_spare(spare, page, 1U << order);
 			nr -= 1U << order;
 		} else {
+			/* Without a word: writes that wait for memory would wake each other. */
 			mybrd_uncharge(spare->store, nr);
-			mybrd_free_spare(spare);
+			mybrd_give_back(spare);
 			err = mybrd_may_sleep(spare) ? -ENOSPC : -EAGAIN;
 		}
 		if (mybrd_may_sleep(spare))
@@ -796,7 +804,7 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
  * Have a spare page for each hole in [first, last].  A write that is refused looks again
  * as long as something is on its way: another write may have filled its holes.  It holds
  * no spare page while it waits for a limit, so that no two writes wait for each other, nor
- * for memory where it has taken that from the reserves.
+ * for a page where others have come from the reserves.
  */
 static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -1482,15 +1490,23 @@ static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 	return MYBRD_GFP;
 }
 
+/* How an I/O may wait for pages. */
+enum mybrd_wait {
+	MYBRD_MAY_WAIT,
+	MYBRD_HAS_WAITED,	/* and does not once more; it may sleep for all else */
+	MYBRD_NOWAIT,
+};
+
 /*
  * A write is all or nothing: it has its pages before it copies a byte.  One within
  * a leaf looks for holes where it copies, and needs to prepare only if there are any.
  */
 static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
-		       bool nowait)
+		       enum mybrd_wait wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	pgoff_t first = pos >> PAGE_SHIFT, last = (pos + bytes - 1) >> PAGE_SHIFT;
+	bool nowait = wait == MYBRD_NOWAIT;
 	struct mybrd_spare spare;
 	int err;
 
@@ -1507,6 +1523,8 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 	}
 
 	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, nowait));
+	if (wait == MYBRD_HAS_WAITED)
+		spare.slept = MYBRD_PATIENCE + 1;
 	err = mybrd_prepare_write(&spare, first, last);
 	for (; bytes && !err; bio = bio->bi_next) {
 		err = mybrd_rw_bio(store, bio, &spare, nowait);
@@ -1584,11 +1602,12 @@ static sector_t mybrd_capacity(struct gendisk *disk)
 
 /* One bio, or a request's chain of them, of @bytes in all. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
-		       bool nowait)
+		       enum mybrd_wait wait)
 {
 	u64 capacity = (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 end = pos + bytes;
+	bool nowait = wait == MYBRD_NOWAIT;
 
 	/* The block layer looks too, but not at what comes through a partition. */
 	if (end > capacity)
@@ -1600,7 +1619,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	case REQ_OP_READ:
 		return mybrd_read(&target->store, bio, bytes, nowait);
 	case REQ_OP_WRITE:
-		return mybrd_write(&target->store, bio, bytes, nowait);
+		return mybrd_write(&target->store, bio, bytes, wait);
 	case REQ_OP_WRITE_ZEROES:
 		if (bio->bi_opf & REQ_NOUNMAP) {
 			mybrd_zero_range(&target->store, pos, end, nowait);
@@ -1654,7 +1673,8 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 		mybrd_start_io_acct(bio, start);
 	/* Without statistics mybrd_submit_bio() has tried the one page already. */
 	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
-		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, nowait);
+		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size,
+				  nowait ? MYBRD_NOWAIT : MYBRD_MAY_WAIT);
 	if (err == -EAGAIN) {
 		bio_wouldblock_error(bio);
 		return;
@@ -1679,17 +1699,24 @@ static void mybrd_submit_bio(struct bio *bio)
 		mybrd_submit_other(bio, stat);
 }
 
-/* Write the bios of a request one by one.  Each ends, well or not, before the next begins. */
-static void mybrd_write_each(struct mybrd_target *target, struct request *rq)
+/*
+ * Write the bios of a request one by one.  Each ends, well or not, before the next begins;
+ * the request ends as the first one did that failed, which is what whoever has the request
+ * made looks at.  When one has waited for pages in vain, the others don't.
+ */
+static void mybrd_write_each(struct mybrd_target *target, struct request *rq, enum mybrd_wait wait)
 {
-	blk_status_t status;
+	blk_status_t status, first_error = BLK_STS_OK;
 	unsigned int bytes;
 
 	do {
 		bytes = rq->bio->bi_iter.bi_size;
-		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, false));
+		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, wait));
+		if (status == BLK_STS_NOSPC)
+			wait = MYBRD_HAS_WAITED;
+		first_error = first_error ?: status;
 	} while (blk_update_request(rq, status, bytes));
-	__blk_mq_end_request(rq, status);
+	__blk_mq_end_request(rq, first_error);
 }
 
 /*
@@ -1712,13 +1739,13 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 
 	blk_mq_start_request(rq);
 	if (merged && op_is_write(req_op(rq)) && bio->bi_opf & REQ_SWAP) {
-		mybrd_write_each(target, rq);
+		mybrd_write_each(target, rq, MYBRD_MAY_WAIT);
 		return BLK_STS_OK;
 	}
 	if (bio && (merged || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
-		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), false);
+		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), MYBRD_MAY_WAIT);
 	if (merged && err == -ENOSPC)
-		mybrd_write_each(target, rq);
+		mybrd_write_each(target, rq, MYBRD_HAS_WAITED);
 	else
 		blk_mq_end_request(rq, mybrd_status(target, err));
 	return BLK_STS_OK;

@@ -11,10 +11,18 @@
 #include <linux/perf_event.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/version.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
 #include "common.h"
+
+/* Since 7.0 the end of a request is told of the batch that it is in. */
+#if KERNEL_VERSION(7, 0, 0) > LINUX_VERSION_CODE
+#define END_IO_BATCH
+#else
+#define END_IO_BATCH	, const struct io_comp_batch *batch
+#endif
 
 /*
  * The disk is a little longer than the longest nowait bio, and ends inside a
@@ -1403,6 +1411,61 @@ static void merge_with_a_refused_bio(struct kunit *test)
 	}
 }
 
+static blk_status_t end_status;
+
+static enum rq_end_io_ret note_end(struct request *rq, blk_status_t status END_IO_BATCH)
+{
+	end_status = status;
+	complete(rq->end_io_data);
+	return RQ_END_IO_FREE;
+}
+
+/*
+ * Multipath makes requests of its own, and of those that fail it learns by the request alone:
+ * it has to fail where one of its bios did.
+ */
+static void refused_bio_of_a_cloned_request(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct neighbour bios[3];
+	struct request *rq;
+	int i;
+
+	fill_disk(test, BIT(2));
+	rcu_barrier();
+	io.store->max_pages = io.store->nr_pages;
+	rq = blk_mq_alloc_request(bdev_get_queue(io.bdev), REQ_OP_WRITE, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(rq));
+	for (i = 0; i < ARRAY_SIZE(bios); i++) {
+		struct bio *bio = &bios[i].bio;
+
+		bio_init(bio, io.bdev, &bios[i].bv, 1, REQ_OP_WRITE);
+		bio->bi_iter.bi_sector = (1 + i) * PAGE_SECTORS;
+		__bio_add_page(bio, io.buf, PAGE_SIZE, 0);
+		init_completion(&bios[i].done);
+		bio->bi_private = &bios[i].done;
+		bio->bi_end_io = complete_bio;
+		bio->bi_next = i + 1 < ARRAY_SIZE(bios) ? &bios[i + 1].bio : NULL;
+	}
+	rq->bio = &bios[0].bio;
+	rq->biotail = &bios[ARRAY_SIZE(bios) - 1].bio;
+	rq->__sector = bios[0].bio.bi_iter.bi_sector;
+	rq->__data_len = ARRAY_SIZE(bios) * PAGE_SIZE;
+	rq->end_io = note_end;
+	rq->end_io_data = &done;
+	KUNIT_EXPECT_EQ(test, blk_insert_cloned_request(rq), BLK_STS_OK);
+	wait_for_completion(&done);
+	io.store->max_pages = ULONG_MAX;
+
+	KUNIT_EXPECT_EQ(test, end_status, BLK_STS_NOSPC);
+	for (i = 0; i < ARRAY_SIZE(bios); i++) {
+		wait_for_completion(&bios[i].done);
+		KUNIT_EXPECT_EQ_MSG(test, bios[i].bio.bi_status, i == 1 ? BLK_STS_NOSPC : BLK_STS_OK,
+				    "bio %d", i);
+		bio_uninit(&bios[i].bio);
+	}
+}
+
 /*
  * What covers a part of its segment only, as a clone of dm's or a fixed buffer of
  * io_uring's does, is merged with its neighbour: two bios that make one page, of which
@@ -1701,6 +1764,7 @@ static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE_PARAM(nowait_requests, op_gen_params),
 	KUNIT_CASE(merge_with_a_nowait_bio),
 	KUNIT_CASE(merge_with_a_refused_bio),
+	KUNIT_CASE(refused_bio_of_a_cloned_request),
 	KUNIT_CASE(merge_of_shortened_bios),
 	KUNIT_CASE(write_beyond_the_limit),
 	KUNIT_CASE(two_writes_into_the_last_hole),

@@ -110,6 +110,7 @@ logged() {
 	wait "$pid"
 }
 
+# arch_of ENTRY: what modules for that kernel are built for
 arch_of() { cat "$1/arch" 2>/dev/null || echo x86_64; }
 
 # modules ENTRY DIR LOG [MAKE-ARG]...: build the modules in DIR for the kernel in the
