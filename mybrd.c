@@ -404,7 +404,7 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 			return 2 * HZ;
 		/* __GFP_NORETRY fails early even if much is reclaimable. */
 		if (mybrd_memory_left(1))
-			return HZ / 20 + 1;
+			return HZ / 2;
 		break;
 	default:
 		break;
