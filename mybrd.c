@@ -42,14 +42,14 @@
 /* The most that one bio can ask of us: ->bi_size is 32 bits of bytes. */
 #define MYBRD_MAX_BIO_SECTORS	(round_down(UINT_MAX, PAGE_SIZE) >> SECTOR_SHIFT)
 
-/* A CPU copies from anywhere; the mask says "in steps of four bytes", as others do. */
+/* memcpy() needs no alignment; 3 is the customary dma_alignment of such disks. */
 #define MYBRD_DMA_ALIGNMENT	3
 
 /*
  * Compatibility: 6.1, 6.12 and 7.3 differ only in what stands here.
  */
 
-/* A lazy callback may sit for seconds, and the memory with it. */
+/* With CONFIG_RCU_LAZY, call_rcu() may delay a callback, and the memory, for seconds. */
 #if KERNEL_VERSION(6, 2, 0) > LINUX_VERSION_CODE
 #define call_rcu_hurry call_rcu
 #endif
@@ -91,7 +91,7 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 }
 #endif
 
-/* 6.17 asks apart whether zeroing gives memory back. */
+/* Since 6.17, a limit of its own says whether zeroing gives memory back. */
 #if KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
 #define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors = MYBRD_MAX_BIO_SECTORS,
 #else
@@ -112,7 +112,7 @@ static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
 }
 #endif
 
-/* A bio disk where @set is NULL. */
+/* Without @set, the disk takes bios. */
 #ifdef BLK_FEAT_NOWAIT
 static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 					struct blk_mq_tag_set *set)
@@ -168,31 +168,30 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 /*
  * Page store
  *
- * Owns the data pages of one RAM disk.  A page belongs to its tree: whoever
- * finds one may use it until the end of the read-side section in which it was
- * found, and no longer; no reference is taken.  Whoever takes a page out of
- * the tree frees it after a grace period.  The shape of the tree changes only
- * under store->lock.
+ * The store owns the data pages of one RAM disk.  A page belongs to its tree: a
+ * caller may use a page until the end of the read-side section that found it, and
+ * no longer; it takes no reference.  A caller that unlinks a page frees it after a
+ * grace period.  The shape of the tree changes only under store->lock.
  */
 
 /*
- * Pages of all targets that wait for a grace period.  A discard that finds more of
- * them than an eighth of memory sleeps here, so that discarding and writing in a
- * loop can never outrun memory.
+ * mybrd_waiting counts the pages of all targets that wait for a grace period.  A
+ * discard sleeps while they are more than an eighth of memory, so that a loop of
+ * discards and writes can't use up memory.
  */
 static atomic_long_t mybrd_waiting;
 VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_max);
 
-/* A discard waits here for grace periods, a write for pages that others give back. */
+/* Discards wait here for grace periods, and writes for pages that others give back. */
 VISIBLE_IF_KUNIT wait_queue_head_t mybrd_waiting_wq =
 	__WAIT_QUEUE_HEAD_INITIALIZER(mybrd_waiting_wq);
 EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_wq);
 
 /*
- * Of all targets: the pages that are charged, those of them that are in a tree, and
- * the nodes of the trees.  The others that are charged are on their way: set aside by
- * a write, or waiting for a grace period.
+ * These count for all targets: the charged pages, the pages in a tree, and the nodes of
+ * the trees.  A charged page that is in no tree is on its way: a write has set it aside,
+ * or it waits for a grace period.
  */
 VISIBLE_IF_KUNIT atomic_long_t mybrd_charged;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_charged);
@@ -202,14 +201,14 @@ VISIBLE_IF_KUNIT atomic_long_t mybrd_nodes;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_nodes);
 
 /*
- * The most pages that may be charged (the parameter mem_limit), and the reserve: a
- * sixteenth of memory, which the rest of the system must have left.
+ * At most mybrd_max_pages may be charged (the parameter mem_limit).  The reserve, a
+ * sixteenth of memory, is left to the rest of the system.
  */
 static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
 VISIBLE_IF_KUNIT long mybrd_reserve __read_mostly;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_reserve);
 
-/* The longest that a write waits for pages, in jiffies; and when none has waited in vain. */
+/* The longest time that a write waits for pages, in jiffies */
 #define MYBRD_PATIENCE		(5 * HZ)
 
 static unsigned long mybrd_never_in_vain(void)
@@ -227,7 +226,7 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 {
 	memset(store, 0, sizeof(*store));
 	spin_lock_init(&store->lock);
-	/* The emergency reserves are not for nodes, whoever writes. */
+	/* Nodes never come from the emergency reserves, also when reclaim writes. */
 	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	store->max_pages = ULONG_MAX;
 	store->vain_wait = mybrd_never_in_vain();
@@ -236,11 +235,11 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
- * Zeroing here, and copying in the next part, goes by words: a word that two writers
- * or a reader meet at is one of those that were written, not a bit of each.  memset()
- * and memcpy() may go byte by byte, but a copy of constant size is done in line and
- * by words, which is faster than a call, too (where KASAN is on it is a call all the
- * same).  KASAN sees neither, so it is told.
+ * Zeroing here and copying in the next part go word by word.  So a reader that races
+ * with a writer sees each word as one of them wrote it, and no mixture.  memset() and
+ * memcpy() may go byte by byte.  The compiler puts a copy of constant size in line, by
+ * words, which is faster than a call, too.  KASAN doesn't see these accesses, so it is
+ * told of them.
  */
 static void mybrd_zero(char *to, unsigned int len)
 {
@@ -259,7 +258,7 @@ static void mybrd_zero_page(struct page *page)
 	kunmap_local(ours);
 }
 
-/* A read-side section, with its trace events on the inside. */
+/* The trace events of a read-side section are inside of it. */
 static void mybrd_section_begin(const struct mybrd_store *store, pgoff_t index)
 	__acquires(RCU)
 {
@@ -297,8 +296,8 @@ VISIBLE_IF_KUNIT inline struct page *mybrd_lookup_page(struct mybrd_store *store
 EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
 
 /*
- * Charging: every page is paid for before it is allocated and until it is back
- * with the system, its grace period included.
+ * Charging: every page is charged before it is allocated, and until the system has it
+ * back, which is after its grace period.
  */
 static void mybrd_wake_waiting(void)
 {
@@ -313,10 +312,10 @@ static void mybrd_uncharge(struct mybrd_store *store, unsigned long nr)
 }
 
 /*
- * Does the rest of the system keep its reserve?  That is judged by what reclaim
- * could free, not by what is free: a machine full of page cache is not out of
- * memory.  But dirty page cache may be waiting to be written to us, and the nodes of
- * the trees, which the kernel counts as reclaimable, are not.
+ * Does the rest of the system keep its reserve?  Memory that reclaim could free counts as
+ * free: a machine full of page cache is not out of memory.  Dirty page cache does not
+ * count, because it may have to be written to this disk first.  The kernel takes the nodes
+ * of the trees for reclaimable, and they are not.
  */
 static bool mybrd_memory_left(unsigned long nr)
 {
@@ -339,7 +338,7 @@ static unsigned long mybrd_count_up(atomic_long_t *count, unsigned long nr, unsi
 	return old + nr;
 }
 
-/* These two tell what a write's flags for allocations mean, see mybrd_write_gfp(). */
+/* What the flags for allocations say of a write; mybrd_write_gfp() sets them. */
 static bool mybrd_for_reclaim(const struct mybrd_spare *spare)
 {
 	return spare->gfp & __GFP_HIGH;
@@ -365,7 +364,7 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 		return MYBRD_MODULE_FULL;
 	}
 
-	/* Memory takes a while to add up, so look once for every MYBRD_BATCH pages. */
+	/* si_mem_available() is slow: ask once for every MYBRD_BATCH pages. */
 	if (all / MYBRD_BATCH != (all - nr) / MYBRD_BATCH && !mybrd_for_reclaim(spare) &&
 	    !mybrd_memory_left(nr)) {
 		mybrd_uncharge(store, nr);
@@ -375,10 +374,10 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 }
 
 /*
- * How long may a write wait for what refused it, in jiffies?  Pages that are charged and in
- * no tree are on their way: other writes will put them into a tree, perhaps where this one
- * has a hole, or give them back, and so will grace periods.  Dirty page cache may get clean,
- * but not if it waits for a write to us.  Returns 0 where there is nothing to wait for.
+ * How long may a refused write wait, in jiffies?  Pages that are on their way will be in a
+ * tree soon, perhaps in this write's hole, or back with the system.  Dirty page cache may
+ * get clean, unless that takes a write to this disk.  Returns 0 if there is nothing to wait
+ * for.
  */
 static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 {
@@ -402,7 +401,7 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 			return MYBRD_PATIENCE;
 		if (mybrd_for_reclaim(spare))
 			return 2 * HZ;
-		/* __GFP_NORETRY fails early even if much is reclaimable. */
+		/* __GFP_NORETRY fails early even if much is reclaimable: retry while it is. */
 		if (mybrd_memory_left(1))
 			return HZ / 2;
 		break;
@@ -413,10 +412,10 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 }
 
 /*
- * When a write last waited in vain, in jiffies, by what refused it; a store has its own for
- * its limit.  For a while after that other writes hardly wait for the same, so that a full
- * disk refuses writes soon, and reclaim finds out that swapping gains nothing.  They wait
- * long enough for another write that has all it needs.
+ * The time of the last wait in vain, in jiffies, for each reason of a refusal; a store keeps
+ * that of its own limit.  For ten seconds after it, other writes wait only for a moment for
+ * the same reason: a full disk soon refuses writes, and reclaim soon learns that swapping
+ * gains nothing.  A moment is enough for another write that has all it needs.
  */
 VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait[MYBRD_NO_PAGE + 1];
 EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
@@ -428,17 +427,17 @@ static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
 	return &mybrd_vain_wait[spare->refused];
 }
 
-/* One sleep; whatever is missed between the look and the sleep is seen after it. */
+/* The time of one sleep.  A wake-up that comes before the sleep is lost, and made up for. */
 #define MYBRD_NAP		(HZ / 100 + 1)
 
-/* Sleep for a while; returns false where trying again is of no use. */
+/* Sleep once; returns false if trying again is of no use. */
 static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 {
 	unsigned long patience = mybrd_patience(spare), limit = patience, start = jiffies;
 	unsigned long *vain = mybrd_last_vain_wait(spare), last = READ_ONCE(*vain);
-	/* What an allocation waits for by itself is soon over. */
+	/* Other waits for a page are short, and tell nothing to other writes. */
 	bool is_shared = spare->refused != MYBRD_NO_PAGE || mybrd_for_reclaim(spare);
-	/* What waits for a grace period comes back. */
+	/* Pages that wait for a grace period do come back: a stamp says nothing then. */
 	bool in_vain = is_shared && !atomic_long_read(&mybrd_waiting) &&
 		       time_in_range(start, last, last + 2 * MYBRD_PATIENCE);
 	DEFINE_WAIT(wait);
@@ -465,11 +464,11 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 }
 
 /*
- * Spare pages are a queue of runs: of pages that follow one another in memory the first
- * is in the list and says in ->private how many they are.
+ * Spare pages are a queue of runs.  A run is pages that follow one another in memory: the
+ * first one is in the list, and its ->private has their number.
  */
 
-/* The most pages, as a power of two, that are taken in one piece where so many are needed. */
+/* The largest run to allocate, as a power of two */
 #define MYBRD_ORDER	6
 
 /**
@@ -559,9 +558,9 @@ VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 
 /*
- * Take what comes in one piece if it comes without reclaim: that costs less, and I/O on
- * neighbouring pages becomes one copy.  What did not come is not asked for again.  Each
- * page is its own from the start.  Reclaim has no large pieces to give, so it gets none.
+ * Allocate a run of up to 2^*order pages, without reclaim if it is more than one: a run costs
+ * less, and I/O on neighbouring pages becomes one copy.  An order that failed is not tried
+ * again for this write.  The run is split into single pages at once.
  */
 static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *order)
 {
@@ -629,9 +628,9 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
 
 /*
- * How many nodes of the tree hold @index, a hole, or would, and no page at all?  It is
- * counted as if the tree were as high as it can be, at most a node for each level more
- * than there are.  In return the sum over all inserts and deletes is exact, in any order.
+ * @index is a hole.  How many nodes on its path hold no page at all?  This counts as if the
+ * tree always had its greatest height, at most one node a level too many.  In return the sum
+ * over all inserts and deletes is exact, in any order.
  */
 static unsigned long mybrd_private_nodes(struct mybrd_store *store, pgoff_t index)
 {
@@ -661,9 +660,9 @@ static void mybrd_count_nodes(struct mybrd_store *store, long more)
 }
 
 /*
- * Get hold of this CPU's nodes, until radix_tree_preload_end(), and of more of them where
- * there are too few.  radix_tree_preload() is for those who may reclaim.  idr_preload()
- * takes the same lock in any case, and adds what comes without that.
+ * Lock this CPU's pool of nodes until radix_tree_preload_end(), and fill it up.
+ * radix_tree_preload() needs a caller that may reclaim, and takes no lock if it fails.
+ * idr_preload() takes the lock in any case, and fills up as far as it can.
  */
 static void mybrd_preload(const struct mybrd_spare *spare)
 {
@@ -672,25 +671,25 @@ static void mybrd_preload(const struct mybrd_spare *spare)
 }
 
 /*
- * Are there enough nodes for an insert?  It needs @private nodes for its path, and may need
- * a node for each level of the path to make the tree higher.  An insert that gets only some
- * of several private nodes leaves them behind, empty, for ever.  One that fails to get its
- * only private node leaves no empty one.
+ * Does the pool have enough nodes for an insert?  The path of @index needs @private nodes, and
+ * the tree may need one more for each level to become higher.  An insert that runs out of
+ * nodes half-way would leave empty nodes in the tree for ever.  An insert that needs a single
+ * node leaves none behind when it fails.
  */
 static bool mybrd_may_insert(struct mybrd_store *store, pgoff_t index, unsigned long private)
 {
 	unsigned int levels = DIV_ROUND_UP(fls_long(index), RADIX_TREE_MAP_SHIFT);
 
 	lockdep_assert_held(&store->lock);
-	/* An empty tree gets the path alone. */
+	/* An empty tree becomes as high as the path at once. */
 	if (!store->nr_pages)
 		return __this_cpu_read(radix_tree_preloads.nr) >= levels;
 	return private <= 1 || __this_cpu_read(radix_tree_preloads.nr) >= private + levels;
 }
 
 /*
- * Fill a run of holes within a leaf with @page and those that follow it in memory.
- * Returns how many are in the tree, fewer than @nr where somebody was first, or an
+ * Fill a run of @nr holes within a leaf with @page and the pages that follow it in memory.
+ * Returns how many it inserted, fewer than @nr if another write was first somewhere, or an
  * error as mybrd_insert_page().
  */
 static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct page *page,
@@ -765,13 +764,13 @@ static unsigned long mybrd_holes(void __rcu **slot, unsigned long nr)
 	return holes;
 }
 
-/* How many of [first, last] are holes?  The answer ages as soon as it is given. */
+/* How many of [first, last] are holes?  The answer may be out of date at once. */
 static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
 	unsigned long holes = last - first + 1;
 	bool more;
 
-	/* No walk from a hole to the next page, where only one is asked for. */
+	/* The walk below would go on from a single hole to the next page. */
 	if (holes == 1) {
 		mybrd_section_begin(store, first);
 		holes = !mybrd_lookup_page(store, first);
@@ -801,10 +800,10 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 }
 
 /*
- * Have a spare page for each hole in [first, last].  A write that is refused looks again
- * as long as something is on its way: another write may have filled its holes.  It holds
- * no spare page while it waits for a limit, so that no two writes wait for each other, nor
- * for a page where others have come from the reserves.
+ * Get a spare page for each hole in [first, last].  A refused write counts its holes again
+ * while something is on its way, because another write may have filled them.  It holds no
+ * spare page while it waits for a limit: no two writes wait for each other.  A write for
+ * reclaim holds none while it waits for memory, either.
  */
 static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -843,11 +842,11 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 }
 
 /*
- * Have the nodes for the holes in [first, last], which is in one leaf, by inserting a
- * page of zeros into the last of them.  (Not the first: that may be index 0, which needs
- * no node as long as it is alone.)  The page comes from the end of the first run; the
- * rest of the run goes to the back of the queue.  So runs of several pages are in the
- * leaves' order when the write comes to fill them, one for each leaf that is all holes.
+ * Allocate the nodes for the holes in [first, last], which is within one leaf, by inserting
+ * a page of zeros into the last hole.  (The first hole may be index 0, which needs no node
+ * as long as it is alone.)  The page comes from the end of the first run, and the rest of
+ * the run goes to the back of the queue: so the write finds the runs in the order of the
+ * leaves, one for each leaf that is all holes.
  */
 static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -922,7 +921,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
  */
 #define MYBRD_BATCH_END	1UL
 
-/* Take up to MYBRD_BATCH pages out of [*first, last] and step *first past them. */
+/* Unlink up to MYBRD_BATCH pages of [*first, last], and advance *first past them. */
 static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first, pgoff_t last,
 				       unsigned int *nr)
 {
@@ -959,7 +958,7 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 	return *nr ? (struct page *)chain : NULL;
 }
 
-/* Give a batch back.  No reader may be left that could use its pages. */
+/* Free a batch.  The caller knows that no reader uses its pages any more. */
 static struct mybrd_store *mybrd_free_batch(struct page *page, unsigned int *nr)
 {
 	struct mybrd_store *store;
@@ -1069,32 +1068,31 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
 /*
  * Block I/O
  *
- * Owns nothing: runs in the submitter's context, on pages that only the
- * read-side section keeps.  Look-up and copy share one section, which covers a
- * leaf of the tree at most; between two of them the CPU is offered to others.
+ * This part owns nothing.  It runs in the context of the submitter, on pages that only
+ * the read-side section keeps.  Look-up and copy share one section, which covers a leaf
+ * of the tree at most; between two sections the task offers the CPU to others.
  *
- * REQ_NOWAIT forbids even that, so a nowait bio that would hold the CPU for
- * long is sent back at once.  So is a nowait write that would have to sleep for
- * a page or a node before its first byte is copied.  Once a byte is copied the
- * write goes on to its end, and sleeps if it must.
+ * A nowait bio may not even do that, so a long one is sent back at once.  A nowait write
+ * is also sent back if it would have to sleep for a page or a node before it copies its
+ * first byte.  Once it has copied a byte, it goes on to its end, and sleeps if it must.
  */
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
 
 static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
 
 /*
- * Where pages that follow one another in memory do so in the kernel's map and in
- * struct pages too, a run of them is one copy.  Elsewhere each is mapped by itself,
- * as it is where each page has a KASAN tag of its own, or KMSAN's shadow.
+ * A run of pages is one copy if such pages follow one another in the direct map and in
+ * the array of struct page, too.  Otherwise each page is mapped and copied by itself; so
+ * it is if each page has a KASAN tag of its own, or a shadow of KMSAN's.
  */
 #define MYBRD_RUNS	((IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP) || IS_ENABLED(CONFIG_FLATMEM)) && \
 			 !IS_ENABLED(CONFIG_KMAP_LOCAL) && !IS_ENABLED(CONFIG_KASAN_SW_TAGS) && \
 			 !IS_ENABLED(CONFIG_KASAN_HW_TAGS) && !IS_ENABLED(CONFIG_KMSAN))
 
-/* The most that the compiler copies in line. */
+/* The largest copy that the compiler puts in line */
 #define MYBRD_COPY	(2 * PAGE_SIZE)
 
-/* By words and with KASAN told, as mybrd_zero(); @len is a constant. */
+/* Copy by words, and tell KASAN, as mybrd_zero() does.  @len is a constant. */
 static __always_inline void mybrd_copy_words(char *to, const char *from, unsigned int len)
 {
 	kasan_check_read(from, len);
@@ -1132,9 +1130,9 @@ static void mybrd_flush_dcache(const struct bio_vec *bv, unsigned int done, unsi
 }
 
 /*
- * Where a transfer stands.  It goes by bytes, as segments need be no multiple of
- * a sector, and by its own count, as clones and splits share the segments and
- * start in the middle of one.
+ * A cursor is the place where a transfer stands.  It counts bytes, because segments need
+ * not be multiples of a sector.  It counts by itself, because clones and splits share the
+ * segments with other bios, and may start and end inside of one.
  */
 struct mybrd_cursor {
 	const struct bio_vec	*bv;
@@ -1170,8 +1168,8 @@ static unsigned int mybrd_to_page_end(u64 offset)
 }
 
 /*
- * From @offset on, is a segment a whole page, and aligned for words?  This says nothing
- * about how much of it the bio means: only ->bi_iter does.
+ * Is a segment, from @offset on, a whole page that is aligned to words?  The bio may cover
+ * less than its segment: only ->bi_iter tells how much.
  */
 static bool mybrd_is_page(const struct bio_vec *bv, unsigned int offset)
 {
@@ -1193,8 +1191,8 @@ static void mybrd_unmap(char *mapped)
 }
 
 /*
- * The one whole page, which most I/O is: one look-up, one copy.  False where there
- * is more to it, a hole included, and nothing has happened.
+ * Read or write one whole page, as most bios do, with one look-up and one copy.  Returns
+ * false, and has done nothing, if the bio is anything else or the page is a hole.
  */
 static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio,
 					  sector_t capacity)
@@ -1231,7 +1229,7 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 	return true;
 }
 
-/* Copy @len bytes between the bio and a run of pages, and move on in both. */
+/* Copy @len bytes between the bio and a run of pages, and advance the cursor. */
 static __always_inline void mybrd_copy_run(struct mybrd_cursor *cur, struct page *page,
 					   unsigned int len, bool write)
 {
@@ -1265,7 +1263,7 @@ static __always_inline void mybrd_copy_run(struct mybrd_cursor *cur, struct page
 	}
 }
 
-/* The cursor met a hole.  How many pages of the bio is it, within this leaf? */
+/* The cursor is at a hole.  How many pages of the bio does the hole cover in this leaf? */
 static unsigned int mybrd_hole_pages(struct mybrd_store *store, const struct mybrd_cursor *cur)
 {
 	pgoff_t index = cur->pos >> PAGE_SHIFT;
@@ -1290,7 +1288,7 @@ static void mybrd_read_hole(struct mybrd_store *store, struct mybrd_cursor *cur)
 	u64 hole = (u64)mybrd_hole_pages(store, cur) * PAGE_SIZE;
 	unsigned int len;
 
-	/* Somebody filled it. */
+	/* Another write has filled the hole. */
 	if (!hole)
 		return;
 	len = min_t(u64, cur->left, hole - offset_in_page(cur->pos));
@@ -1310,7 +1308,7 @@ static void mybrd_read_hole(struct mybrd_store *store, struct mybrd_cursor *cur)
 	}
 }
 
-/* From @page in *@slot on, where does the run end?  *@slot goes along. */
+/* Advance *@slot past the run of pages that starts there with @page; returns the run's end. */
 static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct page *page)
 {
 	void __rcu **at = *slot + 1;
@@ -1322,9 +1320,9 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 			if (rcu_access_pointer(*at) != page)
 				break;
 		/*
-		 * What a page holds must be read after the slot that leads to it.  The
-		 * address of a run's first page depends on its slot; those of the others
-		 * were computed, and the slots only compared.
+		 * Load the slots before the contents of their pages.  The first page has an
+		 * address dependency on its slot.  The addresses of the others are computed,
+		 * and their slots only compared, which orders nothing.
 		 */
 		smp_rmb();
 	}
@@ -1333,10 +1331,9 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 }
 
 /*
- * The rest, leaf by leaf: one descent of the tree and one section for each.  The
- * cursor stands at @slot, one of @nr that follow one another.  Ends early at a hole,
- * or where the tree changes under its feet; where it may copy @all or nothing, it
- * does not begin if there is a hole in the way.
+ * Copy what one leaf has of a bio.  The cursor is at @slot, the first of @nr slots in a row.
+ * Ends early at a hole, or if the tree changes its shape.  With @all, it copies nothing if a
+ * hole is in the way.
  */
 static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybrd_cursor *cur,
 					  void __rcu **slot, unsigned long nr, bool write, bool all)
@@ -1362,9 +1359,9 @@ static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybr
 }
 
 /*
- * A write has met a hole.  What it covers whole is copied before others can see
- * it; else zeros go in, and the write comes back.  It comes back as well where
- * somebody else was first.
+ * A write is at a hole.  Pages that it covers whole are filled before they go into the tree,
+ * where others see them.  Else it inserts a page of zeros, and its caller looks again.  The
+ * caller looks again, too, if another write was first.
  */
 static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
 {
@@ -1403,7 +1400,7 @@ static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
 	return 0;
 }
 
-/* One section: what the leaf at the cursor has.  Returns whether there is a page at all. */
+/* Copy what the leaf at the cursor has, in one section.  Returns false if that is a hole. */
 static __always_inline bool mybrd_rw_section(struct mybrd_store *store, struct mybrd_cursor *cur,
 					     bool write, bool all)
 {
@@ -1421,7 +1418,7 @@ static __always_inline bool mybrd_rw_section(struct mybrd_store *store, struct m
 	return slot;
 }
 
-/* Read or write one bio.  A write takes what it needs for holes from @spare. */
+/* Read or write one bio.  A write has @spare, for its holes; a read has none. */
 static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct bio *bio,
 					struct mybrd_spare *spare, bool nowait)
 {
@@ -1434,7 +1431,7 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 
 		if (!cur.left)
 			break;
-		/* Where there was a page, look anew for what comes next. */
+		/* If there was a page, look again at what comes next. */
 		if (hole && write)
 			err = mybrd_fill_hole(spare, &cur);
 		else if (hole)
@@ -1461,9 +1458,9 @@ static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned
 }
 
 /*
- * Write one bio, which is within a leaf, over pages that are there: in one section, if
- * there is no hole in the way.  Returns how many bytes are left: none, all, or some
- * where the tree changed meanwhile.
+ * Write one bio, which is within a leaf, over existing pages, in one section.  Returns how
+ * many bytes are left: none; all, if a hole is in the way; or some, if the tree changed
+ * meanwhile.
  */
 static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio *bio)
 {
@@ -1474,12 +1471,13 @@ static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio 
 }
 
 /*
- * How a write allocates: not into filesystems or swap above us (NOIO), not into the OOM
- * killer (NORETRY), not from the emergency reserves (NOMEMALLOC).
+ * The flags for the allocations of a write: reclaim may start no I/O, which could come to
+ * this disk (NOIO), nothing calls the OOM killer (NORETRY), and nothing uses the emergency
+ * reserves (NOMEMALLOC).
  *
- * A page that is written to free memory, to swap or by reclaim, is freed when it is
- * written.  So such a write may take half of the reserves, and waits where that fails.
- * Where a worker runs the request, REQ_SWAP alone tells.
+ * Reclaim writes a page, to swap or elsewhere, to free it.  So such a write may take half of
+ * the reserves, and waits if that fails.  If a worker runs the request, only REQ_SWAP tells
+ * that it is one.
  */
 static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 {
@@ -1493,13 +1491,13 @@ static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 /* How an I/O may wait for pages. */
 enum mybrd_wait {
 	MYBRD_MAY_WAIT,
-	MYBRD_HAS_WAITED,	/* and does not once more; it may sleep for all else */
+	MYBRD_HAS_WAITED,	/* does not wait again, but may sleep otherwise */
 	MYBRD_NOWAIT,
 };
 
 /*
- * A write is all or nothing: it has its pages before it copies a byte.  One within
- * a leaf looks for holes where it copies, and needs to prepare only if there are any.
+ * A write is all or nothing: it has all its pages before it copies the first byte.  A write
+ * within one leaf first tries to overwrite, and prepares only if it meets a hole.
  */
 static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
 		       enum mybrd_wait wait)
@@ -1534,7 +1532,7 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 	return err;
 }
 
-/* Zero what exists of [pos, end) in place, leaf by leaf; holes stay holes. */
+/* Zero the existing pages of [pos, end) in place, leaf by leaf.  Holes stay holes. */
 static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
 	void __rcu **slot;
@@ -1573,7 +1571,7 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 	} while (slot && pos < end);
 }
 
-/* Make [pos, end) read as zeros and give its whole pages back. */
+/* Make [pos, end) read as zeros, and free the pages that lie in it whole. */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
 	u64 first = round_up(pos, PAGE_SIZE);
@@ -1594,8 +1592,8 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 static sector_t mybrd_capacity(struct gendisk *disk)
 {
 	/*
-	 * del_gendisk() sets it to 0 while bios are on their way, which then fail or do
-	 * not.  All other changes wait for them (mybrd_set_size()).
+	 * Benign race: del_gendisk() sets it to 0 while bios are in flight, which may
+	 * fail or not.  All other changes wait for such bios (mybrd_set_size()).
 	 */
 	return data_race(get_capacity(disk));
 }
@@ -1609,7 +1607,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	u64 end = pos + bytes;
 	bool nowait = wait == MYBRD_NOWAIT;
 
-	/* The block layer looks too, but not at what comes through a partition. */
+	/* The block layer checks this, too, but not for bios that come through a partition. */
 	if (end > capacity)
 		return -EIO;
 	if (nowait && bytes > MYBRD_NOWAIT_BYTES)
@@ -1638,7 +1636,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	}
 }
 
-/* How an I/O ended that is over.  What a disk has no space for is counted. */
+/* The status of an I/O that is over.  Counts the writes that were refused for want of space. */
 static blk_status_t mybrd_status(struct mybrd_target *target, int err)
 {
 	if (err == -ENOSPC)
@@ -1647,12 +1645,12 @@ static blk_status_t mybrd_status(struct mybrd_target *target, int err)
 }
 
 /*
- * The two front ends.  RAM has no cache to flush: FLUSH and FUA are done when the copy is.
+ * The two front ends.  There is no cache to flush: FLUSH and FUA are done when the copy is.
  *
- * A worker may sleep, whatever the bio says.  One of a workqueue submits what was
- * throttled, or handed down by a driver above, when the caller has left.  One of io-wq
- * submits what must not be sent back again, and on 6.1 a polled bio of it says REQ_NOWAIT
- * all the same.  (The thread of an SQPOLL ring has PF_IO_WORKER, too, but no worker.)
+ * A worker may sleep, whatever the bio says.  A workqueue submits bios that were throttled,
+ * or that a driver above handed down, when their caller has left.  io-wq submits I/O that
+ * was sent back once already; on 6.1 such a bio still says REQ_NOWAIT if it is polled.  (The
+ * thread of an SQPOLL ring has PF_IO_WORKER, too, but no struct io_worker.)
  */
 static bool mybrd_is_nowait(const struct bio *bio)
 {
@@ -1668,7 +1666,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 	unsigned long start = jiffies;
 	int err = 0;
 
-	/* A nowait bio is counted when it is done: one that is sent back is no I/O. */
+	/* A nowait bio is counted at its end, because one that is sent back is no I/O. */
 	if (stat && !nowait)
 		mybrd_start_io_acct(bio, start);
 	/* Without statistics mybrd_submit_bio() has tried the one page already. */
@@ -1700,9 +1698,9 @@ static void mybrd_submit_bio(struct bio *bio)
 }
 
 /*
- * Write the bios of a request one by one.  Each ends, well or not, before the next begins;
- * the request ends as the first one did that failed, which is what whoever has the request
- * made looks at.  When one has waited for pages in vain, the others don't.
+ * Write the bios of a request one by one.  Each ends, well or not, before the next begins.
+ * The request ends with the first error: a driver that made the request (dm multipath) looks
+ * at that.  If one bio has waited for pages in vain, the others don't wait.
  */
 static void mybrd_write_each(struct mybrd_target *target, struct request *rq, enum mybrd_wait wait)
 {
@@ -1720,14 +1718,14 @@ static void mybrd_write_each(struct mybrd_target *target, struct request *rq, en
 }
 
 /*
- * The queue is BLK_MQ_F_BLOCKING, so a request may sleep, whatever its bios say, as with
- * other drivers that have such a queue.  It is never sent back: the caller that asked not
- * to wait may have left, and then nobody asks again.
+ * The queue is BLK_MQ_F_BLOCKING, so a request may sleep whatever its bios say, as in other
+ * drivers with such a queue.  It is never sent back with BLK_STS_AGAIN: the caller that asked
+ * not to wait may have left, and then nobody would try again.
  *
- * Bios of strangers are merged.  A write that is refused has changed nothing, so that its
- * bios can be tried one by one: one that needs no page shall not fail with its neighbour.
- * Merged swap is written one by one from the start: it has little memory, and each bio that
- * ends frees its pages, before the next one needs some.
+ * The block layer merges bios of different callers.  A refused write has changed nothing, so
+ * its bios are tried one by one: a bio that needs no page does not fail with its neighbour.
+ * The bios of merged swap are written one by one from the start: memory is short then, and
+ * each bio that ends frees its pages before the next one needs some.
  */
 static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
@@ -1756,8 +1754,8 @@ static const struct blk_mq_ops mybrd_mq_ops = {
 };
 
 /*
- * Disks and files appear while the module is being loaded.  An open of one waits for the
- * end of that: a load that fails must leave nothing open, for it takes the code away.
+ * Disks and files appear while the module is being loaded.  Their open() waits until that is
+ * over: a load that fails takes the code away, and must leave nothing open.
  */
 static DECLARE_COMPLETION(mybrd_loaded);
 static int mybrd_load_error;
@@ -1771,7 +1769,7 @@ static int mybrd_wait_for_load(void)
 	return err;
 }
 
-/* Called under disk->open_mutex, which is what makes a claim (mybrd_claim()) a promise. */
+/* The caller holds disk->open_mutex, as mybrd_claim() does. */
 static int mybrd_open_disk(struct gendisk *disk)
 {
 	struct mybrd_target *target = disk->private_data;
@@ -1796,11 +1794,10 @@ static const struct block_device_operations mybrd_mq_fops = {
 /*
  * Targets
  *
- * Owns the RAM disks.  Every target, live or not, has its name in
- * mybrd_names; those that have a disk are also in mybrd_targets, which is
- * walked under rcu_read_lock() alone.  Both change under mybrd_targets_lock.
- * Whoever wants a live target beyond the section in which it was found takes a
- * reference; mybrd_targets itself holds the first.
+ * This part owns the RAM disks.  Every target is in mybrd_names; targets that have a disk
+ * are also in mybrd_targets.  Both lists change under mybrd_targets_lock; readers walk
+ * mybrd_targets under rcu_read_lock() alone.  A caller that uses a target after the section
+ * that found it takes a reference; mybrd_targets holds the first one.
  */
 static LIST_HEAD(mybrd_names);
 static LIST_HEAD(mybrd_targets);
@@ -1815,8 +1812,8 @@ static const struct attribute_group *mybrd_disk_groups[];
 #define MYBRD_DEFAULT_NAME	"mybrd"
 
 /*
- * One line for one bad value: its name, the value, and what would be good.  What
- * the user wrote is cut and escaped; the newline that echo leaves is not shown.
+ * Log one line for a bad value: its name, the value, and what is allowed.  The value is cut
+ * and escaped, and the newline of echo is left out.
  */
 static __printf(3, 4) int mybrd_refuse(const char *name, const char *text, const char *allowed, ...)
 {
@@ -1934,10 +1931,10 @@ static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
 }
 
 /*
- * Whoever drops the last reference to a disk reads ->fops, which go with the module.  So
- * ours is to be the last: an open() that came too late has one for a moment.  A task that
- * was throttled by this disk keeps one until it is back in user mode, perhaps for long: it
- * finds empty ones, which are lost.
+ * The last put_disk() reads ->fops, which are the module's.  So the module's own reference
+ * has to be the last.  An open() that comes too late has one for a moment.  A task that this
+ * disk throttled keeps one until it is back in user mode, perhaps for long: then the disk
+ * gets empty fops of its own, which are never freed.
  */
 static void mybrd_put_disk(struct mybrd_target *target)
 {
@@ -1961,7 +1958,7 @@ static void mybrd_put_disk(struct mybrd_target *target)
 		blk_mq_free_tag_set(&target->tag_set);
 }
 
-/* Make the disk, then publish the target; or leave everything as it was. */
+/* Make the disk, and then publish the target.  On failure, everything is as before. */
 static int mybrd_power_on(struct mybrd_target *target)
 {
 	const struct mybrd_config *config = &target->config;
@@ -2049,9 +2046,9 @@ VISIBLE_IF_KUNIT void mybrd_put_target(struct mybrd_target *target)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_put_target);
 
 /*
- * Take down any number of live targets, chained through ->doomed: one grace
- * period and one barrier serve them all.  Sleeps until the last reference to
- * each is given back.  The caller sees to it that nobody else takes them down.
+ * Take down live targets, chained through ->doomed, with one grace period and one barrier
+ * for all of them.  Sleeps until the last reference to each is dropped.  The caller makes
+ * sure that nobody else takes them down.
  */
 static void mybrd_power_off(struct list_head *doomed)
 {
@@ -2073,8 +2070,8 @@ static void mybrd_power_off(struct list_head *doomed)
 	mutex_unlock(&mybrd_targets_lock);
 
 	/*
-	 * Who may still see the targets: walkers that came before the deletion.
-	 * When they are gone, only references are left, and no new ones come.
+	 * Walkers that began before the deletion may still see the targets.  After this
+	 * grace period only references are left, and nobody can take new ones.
 	 */
 	trace_mybrd_grace_period_begin(nr);
 	synchronize_rcu();
@@ -2086,7 +2083,7 @@ static void mybrd_power_off(struct list_head *doomed)
 		mybrd_store_empty(&target->store);
 	}
 
-	/* Batches that were on their way already still lead back to the stores. */
+	/* Batches of earlier discards still point to the stores. */
 	rcu_barrier();
 
 	list_for_each_entry(target, doomed, doomed) {
@@ -2146,7 +2143,7 @@ VISIBLE_IF_KUNIT void mybrd_remove_targets(struct list_head *doomed)
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_remove_targets);
 
-/* Keep openers out until mybrd_unclaim(); -EBUSY when somebody is in already. */
+/* Refuse openers until mybrd_unclaim(); -EBUSY if the disk is open already. */
 static int mybrd_claim(struct mybrd_target *target)
 {
 	struct gendisk *disk = target->disk;
@@ -2169,9 +2166,8 @@ static void mybrd_unclaim(struct mybrd_target *target)
 }
 
 /*
- * I/O sees the old end or the new one, from its beginning to its end: a discard takes
- * all of the page in which the disk ends.  User space is told when I/O goes on again, as
- * that takes memory.
+ * The queue is frozen, so that no I/O sees two sizes: a discard of the last page relies on
+ * where the disk ends.  The uevent allocates memory, so it comes after the freeze.
  */
 static void mybrd_set_size(struct mybrd_target *target, u64 size)
 {
@@ -2220,13 +2216,13 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
 /*
  * Control
  *
- * Owns what a user touches: debugfs, the counters in sysfs, the word at the
- * hour of need (OOM), the module parameters and configfs.  All of it but the
- * last two only looks, under RCU alone or with a reference.
+ * This part owns what a user touches: debugfs, the counters in sysfs, the report when
+ * memory is out (OOM), the module parameters and configfs.  The first three only read,
+ * under RCU alone or with a reference.
  */
 static u64 mybrd_size(struct mybrd_target *target)
 {
-	/* It may change meanwhile, and either will do. */
+	/* Benign race with a resize: either size will do. */
 	return (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
 }
 
@@ -2237,7 +2233,7 @@ static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
 	return seq_list_start_head_rcu(&mybrd_targets, *pos);
 }
 
-/* seq_list_next_rcu() reads what a removal writes as if nobody did. */
+/* seq_list_next_rcu() loads ->next plainly, racing with list_del_rcu(). */
 static void *mybrd_targets_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	struct list_head *next = rcu_dereference(list_next_rcu((struct list_head *)v));
@@ -2358,8 +2354,8 @@ static const struct attribute_group *mybrd_disk_groups[] = {
 #define MYBRD_OOM_LINES	8
 
 /*
- * When the system runs out of memory, say whose it is.  This is no time to wait
- * for a lock; a read-side section never does.
+ * When the system runs out of memory, log which disks hold how much.  This must not wait for
+ * a lock, and a read-side section never does.
  */
 static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, void *freed)
 {
@@ -2392,13 +2388,13 @@ static struct notifier_block mybrd_oom_nb = {
 };
 
 /*
- * Values: one parser for each thing that can be set, for module parameters and
- * configfs alike.  A bad value changes nothing.
+ * Values: module parameters and configfs attributes share one parser for each value.  A bad
+ * value changes nothing.
  */
 #define MYBRD_MAX_DEVICES	256
 #define MYBRD_MAX_BLOCKSIZE	4096
 
-/* The page cache of a larger disk would not come to an end where indices have 32 bits. */
+/* With 32-bit indices, a buffered write to the last page of a larger disk never ends. */
 #define MYBRD_MAX_SIZE		round_down((u64)MAX_LFS_FILESIZE, SECTOR_SIZE)
 static_assert(MYBRD_MAX_SIZE - 1 <= (u64)MAX_LFS_FILESIZE - 1 &&
 	      (MYBRD_MAX_SIZE - 1) >> PAGE_SHIFT < ULONG_MAX);
@@ -2532,8 +2528,8 @@ static int mybrd_parse_hw_queue_depth(const char *text, struct mybrd_config *con
 }
 
 /*
- * Module parameters.  They are strings, so that a bad one gets one line that
- * says what would be good; the kernel's own parsers don't.
+ * Module parameters.  They are strings, so that a bad value gets a log line that says
+ * what is allowed.  The kernel's own parsers log nothing.
  */
 static char *size = "1G";
 module_param(size, charp, 0444);
@@ -2551,10 +2547,10 @@ static char *queue_mode = "bio";
 module_param(queue_mode, charp, 0444);
 MODULE_PARM_DESC(queue_mode, "front end: bio or mq (default: bio)");
 
-/* What a target is made from at load, and what a new configfs directory starts with. */
+/* The configuration of targets made at load, and of a new configfs directory. */
 static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
 
-/* The limit for all targets together can be changed while the module lives. */
+/* The limit for all targets together can be changed at run time. */
 static char *mybrd_mem_limit_arg = "50%";
 static char mybrd_mem_limit[40];
 
@@ -2578,8 +2574,8 @@ static int mybrd_apply_mem_limit(const char *text)
 }
 
 /*
- * Under the kernel's lock for parameters, as mybrd_parse_params().  What was given at
- * load is a copy, at which init looks with the others; its file is there before that.
+ * kernel_param_lock() is held here and in mybrd_parse_params().  The file appears before init
+ * runs: until then a value is only copied, and init parses it with the other parameters.
  */
 static bool mybrd_params_parsed;
 
@@ -2619,16 +2615,15 @@ static int mybrd_parse_params(unsigned int *nr)
 }
 
 /*
- * configfs: a directory is a target, named and kept for as long as it is there;
- * its disk lives from power=1 to power=0.  A live target can't be removed, as it
- * depends on its own directory.
+ * configfs: each directory is a target and keeps its name.  The target has a disk from
+ * power=1 to power=0, and meanwhile depends on its own directory, which rmdir can't remove.
  */
 static struct mybrd_target *to_mybrd_target(struct config_item *item)
 {
 	return container_of(item, struct mybrd_target, item);
 }
 
-/* What can change while the disk is there. */
+/* Apply the attributes that may change while the disk is there. */
 static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_config *config)
 {
 	if (config->size != target->config.size)
@@ -2664,7 +2659,7 @@ static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size
 	return err ?: count;
 }
 
-/* The lock makes a reader wait for a change under way; none is seen half done. */
+/* A reader takes the lock, too, so that it never sees a change half done. */
 #define MYBRD_ATTR(name, live, format, value)						\
 static ssize_t mybrd_##name##_show(struct config_item *item, char *page)		\
 {											\
@@ -2725,8 +2720,8 @@ static int mybrd_power_down(struct mybrd_target *target)
 }
 
 /*
- * The dependency is taken before power_lock, as mkdir takes configfs's locks
- * before ours, and given back where the disk is not there for it in the end.
+ * The dependency is taken before power_lock, as mkdir takes configfs's locks before ours.  It
+ * is dropped again if there is no disk in the end.
  */
 static ssize_t mybrd_power_store(struct config_item *item, const char *text, size_t count)
 {
@@ -2833,7 +2828,7 @@ static struct configfs_subsystem mybrd_subsys = {
  * Init and exit
  */
 
-/* By now no configfs directory is left: each holds a reference to the module. */
+/* No configfs directory is left by now, as each holds a reference to the module. */
 static void mybrd_remove_all(void)
 {
 	struct mybrd_target *target;
@@ -2885,7 +2880,7 @@ static int __init mybrd_init(void)
 	}
 	mybrd_load_error = err;
 	complete_all(&mybrd_loaded);
-	/* An open() that is being refused is waited for by del_gendisk() and debugfs_remove(). */
+	/* del_gendisk() and debugfs_remove() wait for an open() that is being refused. */
 	if (err)
 		mybrd_remove_all();
 	return err;

@@ -4,18 +4,17 @@
  *
  * Types, the locking table, and the few functions that the KUnit suites reach.
  *
- * Who protects what, outermost first:
+ * Which lock protects what, outermost first:
  *
  *   target->power_lock	mutex		one target's configuration and whether it
  *					has a disk
  *   disk->open_mutex	mutex		the block layer's; ->claimed, which keeps
  *					openers out
- *   mybrd_targets_lock	mutex		the list of live targets, for whoever
- *					changes it, and the names that are taken
- *   rcu_read_lock	RCU		the list of live targets, for whoever
- *					walks it (a target found there is kept by
- *					->ref); every page found in a tree, until
- *					the end of the section that found it
+ *   mybrd_targets_lock	mutex		changes of the list of live targets, and the
+ *					names that are taken
+ *   rcu_read_lock	RCU		walks of the list of live targets (->ref keeps
+ *					a target beyond that); every page found in a
+ *					tree, until the end of the section that found it
  *   store->lock	spinlock	the tree's shape: inserts, deletes, ->nr_pages
  *
  * Neither mybrd_targets_lock nor store->lock is ever held while something waits
@@ -50,8 +49,8 @@
  * struct mybrd_store - the pages of one RAM disk, by page index
  * @pages: &struct page for every index ever written and not discarded since;
  *	readers under rcu_read_lock(), changes under @lock
- * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and who
- *	charges meanwhile goes by either
+ * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and a
+ *	charge at that moment goes by either value
  * @node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
  * @lock: serialises changes to @pages; process context only
@@ -60,15 +59,16 @@
  * @peak_pages: the most that @nr_pages ever was
  * @inserts: pages ever put into the tree
  * @nr_nodes: nodes of the tree, or a few more; under @lock
- * @charged: pages that count against @max_pages: those in the tree, those that
- *	wait, and those that a write in flight has set aside
+ * @charged: pages that count against @max_pages: pages in the tree, pages that
+ *	wait, and pages that a write in flight has set aside
  * @waiting: pages that left the tree and still wait for their grace period
  * @frees: pages ever given back to the system
  * @refusals: writes that got ENOSPC
  * @vain_wait: when a write last waited for @max_pages in vain, in jiffies
  *
- * What a look-up reads has a cache line to itself, so that it stays with a CPU that reads
- * while others insert and discard.  The root changes only when the tree's height does.
+ * The fields that a look-up reads share a cache line that inserts and discards don't write:
+ * it stays with a CPU that reads while other CPUs insert and discard.  The root changes only
+ * with the height of the tree.
  */
 struct mybrd_store {
 	struct radix_tree_root	pages;
