@@ -1064,9 +1064,18 @@ static int set_scheduler(unsigned int nr, u32 choice)
 		names[n++] = name;
 		name = strtok_r(NULL, " []\n", &save);
 	}
+	name = n ? names[choice % n] : NULL;
 	if (test->deep)
-		return write_file(path, "none");
-	return n ? write_file(path, names[choice % n]) : 0;
+		name = "none";
+	/* Linux 7.3 says EBUSY beside another change of the same disk's queues */
+	for (n = 0; name && n < 100; n++) {
+		int err = write_file(path, name);
+
+		if (err != EBUSY)
+			return err;
+		usleep(10000);
+	}
+	return name ? EBUSY : 0;
 }
 
 static u64 merges(unsigned int nr)
@@ -1871,6 +1880,9 @@ static bool conflict(const struct op *a, const struct op *b)
 	bool pages = goes_by_pages(a) || goes_by_pages(b);
 
 	if (a->engine >= SHRINK || b->engine >= SHRINK)
+		return true;
+	/* The earlier one would shrink the disk again. */
+	if (a->engine == GROW && b->engine == GROW)
 		return true;
 	for (unsigned int i = 0; i < a->nr; i++)
 		for (unsigned int j = 0; j < b->nr; j++)
