@@ -1319,6 +1319,20 @@ struct neighbour {
 	struct completion done;
 };
 
+/* A write of one page of io.buf, to page @index, by a bio that nobody has submitted yet */
+static struct bio *make_neighbour(struct neighbour *neighbour, pgoff_t index, blk_opf_t flags)
+{
+	struct bio *bio = &neighbour->bio;
+
+	bio_init(bio, io.bdev, &neighbour->bv, 1, REQ_OP_WRITE | flags);
+	bio->bi_iter.bi_sector = index * PAGE_SECTORS;
+	__bio_add_page(bio, io.buf, PAGE_SIZE, 0);
+	init_completion(&neighbour->done);
+	bio->bi_private = &neighbour->done;
+	bio->bi_end_io = complete_bio;
+	return bio;
+}
+
 /* Write the first page of io.buf into page after page, all at once; how many bios were merged? */
 static unsigned long write_neighbours(struct neighbour *bios, const blk_opf_t *flags, int nr,
 				      pgoff_t first)
@@ -1328,17 +1342,8 @@ static unsigned long write_neighbours(struct neighbour *bios, const blk_opf_t *f
 	int i;
 
 	blk_start_plug(&plug);
-	for (i = 0; i < nr; i++) {
-		struct bio *bio = &bios[i].bio;
-
-		bio_init(bio, io.bdev, &bios[i].bv, 1, REQ_OP_WRITE | flags[i]);
-		bio->bi_iter.bi_sector = (first + i) * PAGE_SECTORS;
-		__bio_add_page(bio, io.buf, PAGE_SIZE, 0);
-		init_completion(&bios[i].done);
-		bio->bi_private = &bios[i].done;
-		bio->bi_end_io = complete_bio;
-		submit_bio(bio);
-	}
+	for (i = 0; i < nr; i++)
+		submit_bio(make_neighbour(&bios[i], first + i, flags[i]));
 	blk_finish_plug(&plug);
 	for (i = 0; i < nr; i++) {
 		wait_for_completion(&bios[i].done);
@@ -1442,14 +1447,8 @@ static void refused_bio_of_a_cloned_request(struct kunit *test)
 	rq = blk_mq_alloc_request(bdev_get_queue(io.bdev), REQ_OP_WRITE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rq));
 	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		struct bio *bio = &bios[i].bio;
+		struct bio *bio = make_neighbour(&bios[i], 1 + i, 0);
 
-		bio_init(bio, io.bdev, &bios[i].bv, 1, REQ_OP_WRITE);
-		bio->bi_iter.bi_sector = (1 + i) * PAGE_SECTORS;
-		__bio_add_page(bio, io.buf, PAGE_SIZE, 0);
-		init_completion(&bios[i].done);
-		bio->bi_private = &bios[i].done;
-		bio->bi_end_io = complete_bio;
 		bio->bi_next = i + 1 < ARRAY_SIZE(bios) ? &bios[i + 1].bio : NULL;
 	}
 	rq->bio = &bios[0].bio;

@@ -52,8 +52,8 @@ bool thread_should_stop(void);
 bool thread_await(struct completion *completion);
 
 /*
- * For a thread that waits without sleeping, inside a read-side section or not: let others
- * run who are due.  Most kernels do that by a timer interrupt.  A kernel that is a process
+ * For a thread that waits without sleeping, inside a read-side section or not: let threads
+ * run that are due.  In most kernels a timer interrupt does that.  A kernel that is a process
  * (User-Mode Linux) is preempted only where preemption is enabled again.
  */
 static inline void thread_spin(void)
