@@ -110,6 +110,14 @@ logged() {
 	wait "$pid"
 }
 
+# no_process LOG: did a kernel that is a process say that this host can't run it? Says why.
+no_process() {
+	local reason words='SECCOMP userspace requested but not functional|SMP is not supported with PTRACE
+|check_ptrace|must be not mounted noexec|Failed to choose tempdir|open - cannot create|initialize default registers'
+	reason=$(grep -aE -m 1 "${words//$'\n'/}" "$1") || return
+	say "${0##*/}: this host can't run a kernel as a process: $reason (log: $1)"
+}
+
 # arch_of ENTRY: what modules for that kernel are built for
 arch_of() { cat "$1/arch" 2>/dev/null || echo x86_64; }
 
