@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between kernels 6.1, 6.12 and 7.3.  The rest of the driver is the same for
+ * all of them, and asks for no version.
+ */
+#ifndef MYBRD_COMPAT_H
+#define MYBRD_COMPAT_H
+
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/rcupdate.h>
+#include <linux/version.h>
+
+#include "mybrd.h"
+
+/* The most that one bio can ask of us: ->bi_size is 32 bits of bytes. */
+#define MYBRD_MAX_BIO_SECTORS	(round_down(UINT_MAX, PAGE_SIZE) >> SECTOR_SHIFT)
+
+/* memcpy() needs no alignment; 3 is the customary dma_alignment of such disks. */
+#define MYBRD_DMA_ALIGNMENT	3
+
+/* With CONFIG_RCU_LAZY, call_rcu() may delay a callback, and the memory, for seconds. */
+#if KERNEL_VERSION(6, 2, 0) > LINUX_VERSION_CODE
+#define call_rcu_hurry call_rcu
+#endif
+
+/* Merging requests became unconditional in 6.14. */
+#if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
+#define MYBRD_MQ_FLAGS		(BLK_MQ_F_BLOCKING | BLK_MQ_F_SHOULD_MERGE)
+#else
+#define MYBRD_MQ_FLAGS		BLK_MQ_F_BLOCKING
+#endif
+
+/* From 6.14 on, allocations are kept from asking for I/O while a queue is frozen. */
+#if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
+static unsigned int mybrd_freeze_queue(struct request_queue *q)
+{
+	blk_mq_freeze_queue(q);
+	return 0;
+}
+
+static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int flags)
+{
+	blk_mq_unfreeze_queue(q);
+}
+#else
+#define mybrd_freeze_queue	blk_mq_freeze_queue
+#define mybrd_unfreeze_queue	blk_mq_unfreeze_queue
+#endif
+
+/* Before 6.4, an I/O was counted with its sectors when it began. */
+#if KERNEL_VERSION(6, 4, 0) > LINUX_VERSION_CODE
+static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
+{
+	bdev_start_io_acct(bio->bi_bdev, bio_sectors(bio), bio_op(bio), start);
+}
+#else
+static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
+{
+	bdev_start_io_acct(bio->bi_bdev, bio_op(bio), start);
+}
+#endif
+
+/* Since 6.17, a limit of its own says whether zeroing gives memory back. */
+#if KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
+#define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors = MYBRD_MAX_BIO_SECTORS,
+#else
+#define MYBRD_ZEROING_UNMAPS
+#endif
+
+static int mybrd_open_disk(struct gendisk *disk);
+
+#if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
+static int mybrd_open(struct block_device *bdev, fmode_t mode)
+{
+	return mybrd_open_disk(bdev->bd_disk);
+}
+#else
+static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
+{
+	return mybrd_open_disk(disk);
+}
+#endif
+
+/* Without @set, the disk takes bios. */
+#ifdef BLK_FEAT_NOWAIT
+static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
+					struct blk_mq_tag_set *set)
+{
+	struct queue_limits lim = {
+		.logical_block_size		= config->blocksize,
+		.physical_block_size		= PAGE_SIZE,
+		.dma_alignment			= MYBRD_DMA_ALIGNMENT,
+		.max_hw_sectors			= MYBRD_MAX_BIO_SECTORS,
+		.max_segments			= USHRT_MAX,
+		.max_segment_size		= UINT_MAX,
+		.max_hw_discard_sectors		= config->discard ? MYBRD_MAX_BIO_SECTORS : 0,
+		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
+		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
+		MYBRD_ZEROING_UNMAPS
+		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
+						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),
+	};
+
+	return set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
+}
+#else
+static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
+					struct blk_mq_tag_set *set)
+{
+	struct gendisk *disk = set ? blk_mq_alloc_disk(set, NULL) :
+				     blk_alloc_disk(config->home_node);
+	struct request_queue *q;
+
+	if (IS_ERR_OR_NULL(disk))
+		return disk ?: ERR_PTR(-ENOMEM);
+
+	q = disk->queue;
+	blk_queue_logical_block_size(q, config->blocksize);
+	blk_queue_physical_block_size(q, PAGE_SIZE);
+	blk_queue_dma_alignment(q, MYBRD_DMA_ALIGNMENT);
+	blk_queue_max_hw_sectors(q, MYBRD_MAX_BIO_SECTORS);
+	blk_queue_max_segments(q, USHRT_MAX);
+	blk_queue_max_segment_size(q, UINT_MAX);
+	blk_queue_max_discard_sectors(q, config->discard ? MYBRD_MAX_BIO_SECTORS : 0);
+	q->limits.discard_granularity = config->discard ? PAGE_SIZE : 0;
+	blk_queue_max_write_zeroes_sectors(q, MYBRD_MAX_BIO_SECTORS);
+	blk_queue_flag_set(QUEUE_FLAG_IO_STAT, q);
+	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
+	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, q);
+	if (!set)
+		blk_queue_flag_set(QUEUE_FLAG_POLL, q);
+	return disk;
+}
+#endif
+
+#endif /* MYBRD_COMPAT_H */
