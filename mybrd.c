@@ -169,6 +169,35 @@ VISIBLE_IF_KUNIT inline struct page *mybrd_lookup_page(struct mybrd_store *store
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
 
+/* Slots of a leaf, in a row: the first is that of @index.  They stay as long as the section. */
+struct mybrd_slots {
+	void __rcu	**slot;
+	unsigned long	nr;
+	pgoff_t		index;
+};
+
+/*
+ * Find the first page in [first, last], and its slot and those that follow, to the end of the
+ * leaf or of the range.  Returns false, with @index behind the range, if it is all hole.  The
+ * caller is in a read-side section or holds the lock.
+ */
+static __always_inline bool mybrd_find_slots(struct mybrd_store *store, pgoff_t first,
+					     pgoff_t last, struct mybrd_slots *found)
+{
+	struct radix_tree_iter iter;
+
+	radix_tree_iter_init(&iter, first);
+	found->slot = radix_tree_next_chunk(&store->pages, &iter, 0);
+	if (!found->slot || iter.index > last) {
+		found->index = last + 1;
+		found->nr = 0;
+		return false;
+	}
+	found->index = iter.index;
+	found->nr = min(iter.next_index - 1, last) - iter.index + 1;
+	return true;
+}
+
 /*
  * Charging: every page is charged before it is allocated, and until the system has it
  * back, which is after its grace period.
@@ -212,7 +241,7 @@ static unsigned long mybrd_count_up(atomic_long_t *count, unsigned long nr, unsi
 	return old + nr;
 }
 
-/* What the flags for allocations say of a write; mybrd_write_gfp() sets them. */
+/* Is it reclaim that writes? */
 static bool mybrd_for_reclaim(const struct mybrd_spare *spare)
 {
 	return spare->gfp & __GFP_HIGH;
@@ -248,6 +277,15 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 }
 
 /*
+ * Reclaim that is refused by a limit has other things to write.  A worker that writes for it
+ * may wait longer.
+ */
+static bool mybrd_is_hurried(const struct mybrd_spare *spare)
+{
+	return current->flags & PF_MEMALLOC && spare->refused != MYBRD_NO_PAGE;
+}
+
+/*
  * How long may a refused write wait, in jiffies?  Pages that are on their way will be in a
  * tree soon, perhaps in this write's hole, or back with the system.  Dirty page cache may
  * get clean, unless that takes a write to this disk.  Returns 0 if there is nothing to wait
@@ -255,50 +293,68 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
  */
 static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 {
+	unsigned long patience = 0;
+
 	switch (spare->refused) {
 	case MYBRD_STORE_FULL:
 		if (atomic_long_read(&spare->store->charged) > READ_ONCE(spare->store->nr_pages))
-			return MYBRD_PATIENCE;
+			patience = MYBRD_PATIENCE;
 		break;
 	case MYBRD_MODULE_FULL:
 		if (atomic_long_read(&mybrd_charged) > atomic_long_read(&mybrd_stored))
-			return MYBRD_PATIENCE;
+			patience = MYBRD_PATIENCE;
 		break;
 	case MYBRD_MEMORY_LOW:
 		if (atomic_long_read(&mybrd_waiting))
-			return MYBRD_PATIENCE;
-		if (global_node_page_state(NR_FILE_DIRTY) || global_node_page_state(NR_WRITEBACK))
-			return HZ;
+			patience = MYBRD_PATIENCE;
+		else if (global_node_page_state(NR_FILE_DIRTY) ||
+			 global_node_page_state(NR_WRITEBACK))
+			patience = HZ;
 		break;
 	case MYBRD_NO_PAGE:
 		if (atomic_long_read(&mybrd_waiting))
-			return MYBRD_PATIENCE;
-		if (mybrd_for_reclaim(spare))
-			return 2 * HZ;
+			patience = MYBRD_PATIENCE;
+		else if (mybrd_for_reclaim(spare))
+			patience = 2 * HZ;
 		/* __GFP_NORETRY fails early even if much is reclaimable: retry while it is. */
-		if (mybrd_memory_left(1))
-			return HZ / 2;
+		else if (mybrd_memory_left(1))
+			patience = HZ / 2;
 		break;
 	default:
 		break;
 	}
-	return 0;
+	if (current->flags & PF_MEMALLOC)
+		patience = min_t(unsigned long, patience, HZ / 2);
+	return patience;
 }
 
 /*
- * The time of the last wait in vain, in jiffies, for each reason of a refusal; a store keeps
- * that of its own limit.  For ten seconds after it, other writes wait only for a moment for
- * the same reason: a full disk soon refuses writes, and reclaim soon learns that swapping
- * gains nothing.  A moment is enough for another write that has all it needs.
+ * A stamp is the time of the last wait in vain, in jiffies.  There is one for each reason of a
+ * refusal; a store keeps that of its own limit.  For ten seconds after it, other writes wait
+ * only for a moment for the same reason: a full disk soon refuses writes, and reclaim soon
+ * learns that swapping gains nothing.  A moment is enough for another write that has all it
+ * needs.
  */
 VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait[MYBRD_NO_PAGE + 1];
 EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
 
-static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
+/* The stamp for a refused write.  Only reclaim waits long for a page: other writes have none. */
+static unsigned long *mybrd_vain_stamp(const struct mybrd_spare *spare)
 {
 	if (spare->refused == MYBRD_STORE_FULL)
 		return &spare->store->vain_wait;
+	if (spare->refused == MYBRD_NO_PAGE && !mybrd_for_reclaim(spare))
+		return NULL;
 	return &mybrd_vain_wait[spare->refused];
+}
+
+/* Pages that wait for a grace period do come back: the stamp says nothing then. */
+static bool mybrd_in_vain(const unsigned long *stamp)
+{
+	unsigned long last = READ_ONCE(*stamp);
+
+	return !atomic_long_read(&mybrd_waiting) &&
+	       time_in_range(jiffies, last, last + 2 * MYBRD_PATIENCE);
 }
 
 /* The time of one sleep.  A wake-up that comes before the sleep is lost, and made up for. */
@@ -307,26 +363,19 @@ static unsigned long *mybrd_last_vain_wait(const struct mybrd_spare *spare)
 /* Sleep once; returns false if trying again is of no use. */
 static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 {
-	unsigned long patience = mybrd_patience(spare), limit = patience, start = jiffies;
-	unsigned long *vain = mybrd_last_vain_wait(spare), last = READ_ONCE(*vain);
-	/* Other waits for a page are short, and tell nothing to other writes. */
-	bool is_shared = spare->refused != MYBRD_NO_PAGE || mybrd_for_reclaim(spare);
-	/* Pages that wait for a grace period do come back: a stamp says nothing then. */
-	bool in_vain = is_shared && !atomic_long_read(&mybrd_waiting) &&
-		       time_in_range(start, last, last + 2 * MYBRD_PATIENCE);
+	unsigned long *stamp = mybrd_vain_stamp(spare);
+	bool in_vain = stamp && mybrd_in_vain(stamp);
+	unsigned long patience = mybrd_patience(spare);
+	unsigned long start = jiffies;
 	DEFINE_WAIT(wait);
 
 	if (!patience || !mybrd_may_sleep(spare) || spare->slept > MYBRD_PATIENCE)
 		return false;
-	/* Reclaim has other things to write; a worker that writes for it may wait longer. */
-	if (current->flags & PF_MEMALLOC)
-		limit = min_t(unsigned long, limit, HZ / 2);
 	if (in_vain)
-		limit = min_t(unsigned long, limit, MYBRD_NAP);
-	if (time_after(start, spare->since + limit)) {
-		if (is_shared && !in_vain &&
-		    (limit == patience || spare->refused == MYBRD_NO_PAGE))
-			WRITE_ONCE(*vain, start);
+		patience = min_t(unsigned long, patience, MYBRD_NAP);
+	if (time_after(start, spare->since + patience)) {
+		if (stamp && !in_vain && !mybrd_is_hurried(spare))
+			WRITE_ONCE(*stamp, start);
 		return false;
 	}
 
@@ -509,19 +558,17 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
 static unsigned long mybrd_private_nodes(struct mybrd_store *store, pgoff_t index)
 {
 	pgoff_t mask = RADIX_TREE_MAP_MASK;
-	struct radix_tree_iter iter;
+	struct mybrd_slots found;
 	unsigned long nodes = 0;
 
 	lockdep_assert_held(&store->lock);
-	for (;;) {
-		radix_tree_iter_init(&iter, index & ~mask);
-		if (radix_tree_next_chunk(&store->pages, &iter, 0) && iter.index <= (index | mask))
-			return nodes;
+	while (!mybrd_find_slots(store, index & ~mask, index | mask, &found)) {
 		nodes++;
 		if (mask == ULONG_MAX)
-			return nodes;
+			break;
 		mask = mask << RADIX_TREE_MAP_SHIFT | RADIX_TREE_MAP_MASK;
 	}
+	return nodes;
 }
 
 static void mybrd_count_nodes(struct mybrd_store *store, long more)
@@ -627,9 +674,9 @@ VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index,
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
 
-static unsigned long mybrd_holes(void __rcu **slot, unsigned long nr)
+static unsigned long mybrd_holes(const struct mybrd_slots *slots)
 {
-	void __rcu **end = slot + nr;
+	void __rcu **slot = slots->slot, **end = slot + slots->nr;
 	unsigned long holes = 0;
 
 #pragma GCC unroll 8
@@ -642,6 +689,7 @@ static unsigned long mybrd_holes(void __rcu **slot, unsigned long nr)
 static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
 	unsigned long holes = last - first + 1;
+	struct mybrd_slots found;
 	bool more;
 
 	/* The walk below would go on from a single hole to the next page. */
@@ -652,23 +700,13 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 		return holes;
 	}
 	do {
-		struct radix_tree_iter iter;
-		void __rcu **slot;
-
 		mybrd_section_begin(store, first);
-		radix_tree_iter_init(&iter, first);
-		slot = radix_tree_next_chunk(&store->pages, &iter, 0);
-		more = slot && iter.index <= last;
-		if (more) {
-			pgoff_t end = min(iter.next_index - 1, last);
-			unsigned long nr = end - iter.index + 1;
-
-			holes -= nr - mybrd_holes(slot, nr);
-			more = end != last;
-			first = end + 1;
-		}
+		more = mybrd_find_slots(store, first, last, &found);
+		if (more)
+			holes -= found.nr - mybrd_holes(&found);
 		mybrd_section_end(store);
-	} while (more);
+		first = found.index + found.nr;
+	} while (more && first <= last);
 
 	return holes;
 }
@@ -715,6 +753,21 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 	}
 }
 
+/* Find the last hole in [first, last], which is within one leaf. */
+static bool mybrd_last_hole(struct mybrd_store *store, pgoff_t first, pgoff_t last, pgoff_t *hole)
+{
+	unsigned long left;
+	bool found = false;
+
+	mybrd_section_begin(store, last);
+	for (left = last - first + 1; left && !found; left--) {
+		*hole = first + left - 1;
+		found = !mybrd_lookup_page(store, *hole);
+	}
+	mybrd_section_end(store);
+	return found;
+}
+
 /*
  * Allocate the nodes for the holes in [first, last], which is within one leaf, by inserting
  * a page of zeros into the last hole.  (The first hole may be index 0, which needs no node
@@ -724,22 +777,12 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
  */
 static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
-	struct mybrd_store *store = spare->store;
-	pgoff_t hole = last;
 	unsigned int nr = 1;
 	struct page *page;
-	bool found;
+	pgoff_t hole;
 	int err;
 
-	mybrd_section_begin(store, last);
-	for (;;) {
-		found = !mybrd_lookup_page(store, hole);
-		if (found || hole == first)
-			break;
-		hole--;
-	}
-	mybrd_section_end(store);
-	if (!found || list_empty(&spare->runs))
+	if (list_empty(&spare->runs) || !mybrd_last_hole(spare->store, first, last, &hole))
 		return 0;
 
 	page = mybrd_pop_spare(spare, &nr);
@@ -795,7 +838,10 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
  */
 #define MYBRD_BATCH_END	1UL
 
-/* Unlink up to MYBRD_BATCH pages of [*first, last], and advance *first past them. */
+/*
+ * Unlink up to MYBRD_BATCH pages of [*first, last].  A full batch leaves *first at the last of
+ * them, where to go on.
+ */
 static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first, pgoff_t last,
 				       unsigned int *nr)
 {
@@ -816,7 +862,7 @@ static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first
 		radix_tree_iter_delete(&store->pages, &iter, slot);
 		set_page_private(page, chain);
 		chain = (unsigned long)page;
-		*first = index + 1;
+		*first = index;
 		++*nr;
 		/* The iterator moves on where the leaf went with its last page, and may wrap. */
 		if (iter.index != index)
@@ -910,11 +956,71 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 		}
 		if (!nowait)
 			cond_resched();
-	} while (nr == MYBRD_BATCH && first - 1 != last);
+	} while (nr == MYBRD_BATCH);
 
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_discard_pages);
+
+/* Zero the pages that [pos, end) has of the slots found.  Returns where it stopped. */
+static u64 mybrd_zero_slots(const struct mybrd_slots *found, u64 pos, u64 end)
+{
+	u64 start = (u64)found->index << PAGE_SHIFT;
+	unsigned long i;
+
+	for (i = 0; i < found->nr; i++, start += PAGE_SIZE) {
+		struct page *page = radix_tree_deref_slot(found->slot + i);
+		unsigned int from = max(pos, start) - start;
+		unsigned int to = min_t(u64, end - start, PAGE_SIZE);
+		char *ours;
+
+		/* The tree is changing its shape: look anew. */
+		if (radix_tree_deref_retry(page))
+			break;
+		if (!page)
+			continue;
+		ours = kmap_local_page(page);
+		mybrd_zero(ours + from, to - from);
+		kunmap_local(ours);
+	}
+	return max(pos, start);
+}
+
+/* Zero the existing pages of [pos, end), in bytes, in place.  Holes stay holes. */
+static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
+{
+	struct mybrd_slots found;
+	bool more;
+
+	do {
+		pgoff_t first = pos >> PAGE_SHIFT;
+
+		mybrd_section_begin(store, first);
+		more = mybrd_find_slots(store, first, (end - 1) >> PAGE_SHIFT, &found);
+		if (more)
+			pos = mybrd_zero_slots(&found, pos, end);
+		mybrd_section_end(store);
+		if (!nowait)
+			cond_resched();
+	} while (more && pos < end);
+}
+
+/* Make [pos, end) read as zeros, and free the pages that lie in it whole. */
+static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
+{
+	u64 first = round_up(pos, PAGE_SIZE);
+	u64 stop = round_down(end, PAGE_SIZE);
+
+	if (first >= stop) {
+		mybrd_zero_range(store, pos, end, nowait);
+		return 0;
+	}
+	if (pos < first)
+		mybrd_zero_range(store, pos, first, nowait);
+	if (stop < end)
+		mybrd_zero_range(store, stop, end, nowait);
+	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
+}
 
 /**
  * mybrd_store_empty - free every page at once
@@ -975,14 +1081,9 @@ static __always_inline void mybrd_copy_words(char *to, const char *from, unsigne
 	       __builtin_assume_aligned(from, sizeof(long)), len);
 }
 
-static bool mybrd_aligned(const char *to, const char *from)
-{
-	return IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long));
-}
-
 static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
 {
-	if (mybrd_aligned(to, from))
+	if (IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long)))
 		for (; len >= MYBRD_COPY; len -= MYBRD_COPY, to += MYBRD_COPY, from += MYBRD_COPY)
 			mybrd_copy_words(to, from, MYBRD_COPY);
 
@@ -1004,15 +1105,37 @@ static void mybrd_flush_dcache(const struct bio_vec *bv, unsigned int done, unsi
 }
 
 /*
- * A cursor is the place where a transfer stands.  It counts bytes, because segments need
- * not be multiples of a sector.  It counts by itself, because clones and splits share the
- * segments with other bios, and may start and end inside of one.
+ * What an I/O does with a page, and with a hole:
+ *
+ *   MYBRD_READ		reads it; a hole reads as zeros
+ *   MYBRD_OVERWRITE	writes it, unless there is a hole anywhere
+ *   MYBRD_FILL		writes it; a hole gets a spare page
+ */
+enum mybrd_how {
+	MYBRD_READ,
+	MYBRD_OVERWRITE,
+	MYBRD_FILL,
+};
+
+/*
+ * A cursor is the place where an I/O stands.  It counts bytes, because segments need not be
+ * multiples of a sector.  It counts by itself, because clones and splits share the segments
+ * with other bios, and may start and end inside of one.
  */
 struct mybrd_cursor {
 	const struct bio_vec	*bv;
 	unsigned int		done;	/* bytes of *bv */
 	unsigned int		left;	/* bytes of the bio */
 	u64			pos;	/* on the disk */
+};
+
+/* One bio on its way */
+struct mybrd_io {
+	struct mybrd_store	*store;
+	struct mybrd_spare	*spare;	/* for MYBRD_FILL */
+	enum mybrd_how		how;
+	bool			nowait;
+	struct mybrd_cursor	cur;
 };
 
 static struct mybrd_cursor mybrd_cursor(const struct bio *bio)
@@ -1027,6 +1150,7 @@ static struct mybrd_cursor mybrd_cursor(const struct bio *bio)
 	};
 }
 
+/* Advance in the segments.  ->pos and ->left are advanced once for all parts of a run. */
 static void mybrd_advance(struct mybrd_cursor *cur, unsigned int bytes)
 {
 	cur->done += bytes;
@@ -1039,16 +1163,6 @@ static void mybrd_advance(struct mybrd_cursor *cur, unsigned int bytes)
 static unsigned int mybrd_to_page_end(u64 offset)
 {
 	return PAGE_SIZE - offset_in_page(offset);
-}
-
-/*
- * Is a segment, from @offset on, a whole page that is aligned to words?  The bio may cover
- * less than its segment: only ->bi_iter tells how much.
- */
-static bool mybrd_is_page(const struct bio_vec *bv, unsigned int offset)
-{
-	return offset == bv->bv_offset && bv->bv_len == PAGE_SIZE &&
-	       IS_ALIGNED(offset, sizeof(long)) && (MYBRD_RUNS || !offset_in_page(offset));
 }
 
 static char *mybrd_map(struct page *page, unsigned int offset)
@@ -1064,6 +1178,37 @@ static void mybrd_unmap(char *mapped)
 		kunmap_local(mapped);
 }
 
+/* Copy @len bytes between the segment at the cursor and @page, which can be mapped at once. */
+static __always_inline void mybrd_copy_part(const struct mybrd_io *io, struct page *page,
+					    unsigned int offset, unsigned int len)
+{
+	const struct bio_vec *bv = io->cur.bv;
+	unsigned int start = bv->bv_offset + io->cur.done;
+	char *ours = mybrd_map(page, offset);
+	char *data = mybrd_map(bv->bv_page, start);
+	char *to = io->how == MYBRD_READ ? data : ours;
+	char *from = io->how == MYBRD_READ ? ours : data;
+
+	if (len == PAGE_SIZE && IS_ALIGNED(offset | start, sizeof(long)))
+		mybrd_copy_words(to, from, PAGE_SIZE);
+	else
+		mybrd_copy(to, from, len);
+	mybrd_unmap(data);
+	mybrd_unmap(ours);
+	if (io->how == MYBRD_READ)
+		mybrd_flush_dcache(bv, io->cur.done, len);
+}
+
+/*
+ * Is the segment of a bio of one page a whole page?  The bio may cover less than its segment:
+ * only ->bi_iter tells how much.
+ */
+static bool mybrd_is_page(const struct mybrd_io *io)
+{
+	return !io->cur.done && io->cur.bv->bv_len == PAGE_SIZE &&
+	       (MYBRD_RUNS || !offset_in_page(io->cur.bv->bv_offset));
+}
+
 /*
  * Read or write one whole page, as most bios do, with one look-up and one copy.  Returns
  * false, and has done nothing, if the bio is anything else or the page is a hole.
@@ -1071,114 +1216,75 @@ static void mybrd_unmap(char *mapped)
 static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio,
 					  sector_t capacity)
 {
-	struct mybrd_store *store = &target->store;
 	sector_t sector = bio->bi_iter.bi_sector;
-	const struct bio_vec *bv;
+	struct mybrd_io io = { .store = &target->store };
 	struct page *page;
-	char *data, *ours;
 
-	if (bio->bi_iter.bi_size != PAGE_SIZE || bio_op(bio) > REQ_OP_WRITE ||
+	if (bio->bi_iter.bi_size != PAGE_SIZE ||
+	    (bio_op(bio) != REQ_OP_READ && bio_op(bio) != REQ_OP_WRITE) ||
 	    sector & (PAGE_SECTORS - 1) || sector + PAGE_SECTORS > capacity)
 		return false;
 
-	mybrd_section_begin(store, sector >> PAGE_SECTORS_SHIFT);
-	page = mybrd_lookup_page(store, sector >> PAGE_SECTORS_SHIFT);
-	bv = __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
-	if (!page || !mybrd_is_page(bv, mp_bvec_iter_offset(bio->bi_io_vec, bio->bi_iter))) {
-		mybrd_section_end(store);
+	mybrd_section_begin(io.store, sector >> PAGE_SECTORS_SHIFT);
+	page = mybrd_lookup_page(io.store, sector >> PAGE_SECTORS_SHIFT);
+	io.how = op_is_write(bio_op(bio)) ? MYBRD_OVERWRITE : MYBRD_READ;
+	io.cur = mybrd_cursor(bio);
+	if (!page || !mybrd_is_page(&io)) {
+		mybrd_section_end(io.store);
 		return false;
 	}
-
-	ours = mybrd_map(page, 0);
-	data = mybrd_map(bv->bv_page, bv->bv_offset);
-	if (op_is_write(bio_op(bio))) {
-		mybrd_copy_words(ours, data, PAGE_SIZE);
-	} else {
-		mybrd_copy_words(data, ours, PAGE_SIZE);
-		mybrd_flush_dcache(bv, 0, PAGE_SIZE);
-	}
-	mybrd_unmap(data);
-	mybrd_unmap(ours);
-	mybrd_section_end(store);
+	mybrd_copy_part(&io, page, 0, PAGE_SIZE);
+	mybrd_section_end(io.store);
 	return true;
 }
 
-/* Copy @len bytes between the bio and a run of pages, and advance the cursor. */
-static __always_inline void mybrd_copy_run(struct mybrd_cursor *cur, struct page *page,
-					   unsigned int len, bool write)
+/* How much of @len bytes does the segment at the place have, and may be mapped at once? */
+static unsigned int mybrd_part(const struct mybrd_io *io, unsigned int len)
 {
-	unsigned int offset = offset_in_page(cur->pos);
+	unsigned int part = min(len, io->cur.bv->bv_len - io->cur.done);
 
-	cur->pos += len;
-	cur->left -= len;
+	if (MYBRD_RUNS)
+		return part;
+	return min(part, mybrd_to_page_end(io->cur.bv->bv_offset + io->cur.done));
+}
+
+/* Copy @len bytes between the bio and a run of pages, and advance. */
+static __always_inline void mybrd_copy_run(struct mybrd_io *io, struct page *page,
+					   unsigned int len)
+{
+	unsigned int offset = offset_in_page(io->cur.pos);
+
+	io->cur.pos += len;
+	io->cur.left -= len;
 	while (len) {
-		const struct bio_vec *bv = cur->bv;
-		unsigned int start = bv->bv_offset + cur->done;
-		unsigned int part = min(len, bv->bv_len - cur->done);
-		char *data, *ours, *to, *from;
+		unsigned int part = mybrd_part(io, len);
 
 		if (!MYBRD_RUNS)
-			part = min3(part, mybrd_to_page_end(offset), mybrd_to_page_end(start));
-		ours = mybrd_map(page, offset);
-		data = mybrd_map(bv->bv_page, start);
-		to = write ? ours : data;
-		from = write ? data : ours;
-		if (part == PAGE_SIZE && mybrd_aligned(to, from))
-			mybrd_copy_words(to, from, PAGE_SIZE);
-		else
-			mybrd_copy(to, from, part);
-		mybrd_unmap(data);
-		mybrd_unmap(ours);
-		if (!write)
-			mybrd_flush_dcache(bv, cur->done, part);
+			part = min(part, mybrd_to_page_end(offset));
+		mybrd_copy_part(io, page, offset, part);
+		mybrd_advance(&io->cur, part);
 		offset += part;
 		len -= part;
-		mybrd_advance(cur, part);
 	}
 }
 
-/* The cursor is at a hole.  How many pages of the bio does the hole cover in this leaf? */
-static unsigned int mybrd_hole_pages(struct mybrd_store *store, const struct mybrd_cursor *cur)
+/* A hole of @nr pages is at the place.  It reads as zeros. */
+static void mybrd_read_hole(struct mybrd_io *io, unsigned int nr)
 {
-	pgoff_t index = cur->pos >> PAGE_SHIFT;
-	pgoff_t last = (cur->pos + cur->left - 1) >> PAGE_SHIFT;
-	struct radix_tree_iter iter;
+	u64 hole = (u64)nr * PAGE_SIZE - offset_in_page(io->cur.pos);
+	unsigned int len = min_t(u64, io->cur.left, hole);
 
-	if (index == last)
-		return 1;
-	last = min(last, index | (RADIX_TREE_MAP_SIZE - 1));
-	mybrd_section_begin(store, index);
-	radix_tree_iter_init(&iter, index);
-	if (radix_tree_next_chunk(&store->pages, &iter, 0) && iter.index <= last)
-		last = iter.index - 1;
-	trace_mybrd_lookup(store, index, last - index + 1, false);
-	mybrd_section_end(store);
-	return last - index + 1;
-}
-
-/* A hole reads as zeros. */
-static void mybrd_read_hole(struct mybrd_store *store, struct mybrd_cursor *cur)
-{
-	u64 hole = (u64)mybrd_hole_pages(store, cur) * PAGE_SIZE;
-	unsigned int len;
-
-	/* Another write has filled the hole. */
-	if (!hole)
-		return;
-	len = min_t(u64, cur->left, hole - offset_in_page(cur->pos));
-	cur->pos += len;
-	cur->left -= len;
+	io->cur.pos += len;
+	io->cur.left -= len;
 	while (len) {
-		const struct bio_vec *bv = cur->bv;
-		unsigned int start = bv->bv_offset + cur->done;
-		unsigned int part = min3(len, bv->bv_len - cur->done, mybrd_to_page_end(start));
-		char *data = mybrd_map(bv->bv_page, start);
+		unsigned int part = mybrd_part(io, len);
+		char *data = mybrd_map(io->cur.bv->bv_page, io->cur.bv->bv_offset + io->cur.done);
 
 		mybrd_zero(data, part);
 		mybrd_unmap(data);
-		mybrd_flush_dcache(bv, cur->done, part);
+		mybrd_flush_dcache(io->cur.bv, io->cur.done, part);
+		mybrd_advance(&io->cur, part);
 		len -= part;
-		mybrd_advance(cur, part);
 	}
 }
 
@@ -1204,20 +1310,10 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 	return page;
 }
 
-/*
- * Copy what one leaf has of a bio.  The cursor is at @slot, the first of @nr slots in a row.
- * Ends early at a hole, or if the tree changes its shape.  With @all, it copies nothing if a
- * hole is in the way.
- */
-static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybrd_cursor *cur,
-					  void __rcu **slot, unsigned long nr, bool write, bool all)
+/* Copy what the slots have, up to a hole, or to where the tree changes its shape. */
+static __always_inline void mybrd_copy_slots(struct mybrd_io *io, const struct mybrd_slots *slots)
 {
-	unsigned int offset = offset_in_page(cur->pos);
-	unsigned long wanted = DIV_ROUND_UP_ULL((u64)offset + cur->left, PAGE_SIZE);
-	void __rcu **end = slot + min(nr, wanted);
-
-	if (all && (nr < wanted || mybrd_holes(slot, wanted)))
-		return;
+	void __rcu **slot = slots->slot, **end = slot + slots->nr;
 
 	while (slot < end) {
 		struct page *page = radix_tree_deref_slot(slot), *next;
@@ -1226,28 +1322,51 @@ static __always_inline void mybrd_rw_leaf(struct mybrd_store *store, struct mybr
 		if (!page || radix_tree_deref_retry(page))
 			break;
 		next = mybrd_run_end(&slot, end, page);
-		trace_mybrd_lookup(store, cur->pos >> PAGE_SHIFT, next - page, true);
-		bytes = (u64)(next - page) * PAGE_SIZE - offset_in_page(cur->pos);
-		mybrd_copy_run(cur, page, min_t(u64, bytes, cur->left), write);
+		trace_mybrd_lookup(io->store, io->cur.pos >> PAGE_SHIFT, next - page, true);
+		bytes = (u64)(next - page) * PAGE_SIZE - offset_in_page(io->cur.pos);
+		mybrd_copy_run(io, page, min_t(u64, bytes, io->cur.left));
 	}
 }
 
 /*
- * A write is at a hole.  Pages that it covers whole are filled before they go into the tree,
- * where others see them.  Else it inserts a page of zeros, and its caller looks again.  The
- * caller looks again, too, if another write was first.
+ * Copy what the leaf at the place has of a bio, in one section.  Returns 0, or how many pages
+ * of the bio and the leaf the hole has that is at the place.
  */
-static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
+static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 {
-	unsigned int whole = offset_in_page(cur->pos) ? 0 : cur->left / PAGE_SIZE;
-	unsigned int nr = whole ? min(whole, mybrd_hole_pages(spare->store, cur)) : 1;
-	pgoff_t index = cur->pos >> PAGE_SHIFT;
-	struct mybrd_cursor filled = *cur;
+	pgoff_t index = io->cur.pos >> PAGE_SHIFT;
+	pgoff_t last = min((pgoff_t)((io->cur.pos + io->cur.left - 1) >> PAGE_SHIFT),
+			   index | (RADIX_TREE_MAP_SIZE - 1));
+	struct mybrd_slots found;
+	unsigned int hole;
+
+	mybrd_section_begin(io->store, index);
+	mybrd_find_slots(io->store, index, last, &found);
+	hole = found.index - index;
+	if (hole)
+		trace_mybrd_lookup(io->store, index, hole, false);
+	else if (io->how != MYBRD_OVERWRITE ||
+		 (found.nr == last - index + 1 && !mybrd_holes(&found)))
+		mybrd_copy_slots(io, &found);
+	mybrd_section_end(io->store);
+	return hole;
+}
+
+/*
+ * A write is at a hole of @hole pages.  Pages that it covers whole are filled before they go
+ * into the tree, where others see them.  Else it inserts a page of zeros, and its caller looks
+ * again.  The caller looks again, too, if another write was first.
+ */
+static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
+{
+	unsigned int whole = offset_in_page(io->cur.pos) ? 0 : io->cur.left / PAGE_SIZE;
+	unsigned int nr = whole ? min(whole, hole) : 1;
+	struct mybrd_spare *spare = io->spare;
+	pgoff_t index = io->cur.pos >> PAGE_SHIFT;
+	struct mybrd_io filled = *io;
 	struct page *page;
 	int inserted;
 
-	if (!nr)
-		return 0;
 	/* A discard took a page that was there when the write was prepared. */
 	if (list_empty(&spare->runs)) {
 		int err = mybrd_spare_for_holes(spare, index, index);
@@ -1258,12 +1377,12 @@ static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
 
 	page = mybrd_pop_spare(spare, &nr);
 	if (whole)
-		mybrd_copy_run(&filled, page, nr * PAGE_SIZE, true);
+		mybrd_copy_run(&filled, page, nr * PAGE_SIZE);
 	else
 		mybrd_zero_page(page);
 	inserted = mybrd_insert_run(spare, index, page, nr);
 	if (inserted == nr) {
-		*cur = filled;
+		*io = filled;
 		return 0;
 	}
 	if (inserted < 0) {
@@ -1274,48 +1393,36 @@ static int mybrd_fill_hole(struct mybrd_spare *spare, struct mybrd_cursor *cur)
 	return 0;
 }
 
-/* Copy what the leaf at the cursor has, in one section.  Returns false if that is a hole. */
-static __always_inline bool mybrd_rw_section(struct mybrd_store *store, struct mybrd_cursor *cur,
-					     bool write, bool all)
+static noinline int mybrd_at_hole(struct mybrd_io *io, unsigned int hole)
 {
-	pgoff_t index = cur->pos >> PAGE_SHIFT;
-	struct radix_tree_iter iter;
-	void __rcu **slot;
-
-	mybrd_section_begin(store, index);
-	slot = radix_tree_iter_lookup(&store->pages, &iter, index);
-	if (slot)
-		mybrd_rw_leaf(store, cur, slot, radix_tree_chunk_size(&iter), write, all);
-	else
-		trace_mybrd_lookup(store, index, 1, false);
-	mybrd_section_end(store);
-	return slot;
+	if (io->how == MYBRD_FILL)
+		return mybrd_fill_hole(io, hole);
+	mybrd_read_hole(io, hole);
+	return 0;
 }
 
-/* Read or write one bio.  A write has @spare, for its holes; a read has none. */
-static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct bio *bio,
-					struct mybrd_spare *spare, bool nowait)
+/* Read or write one bio. */
+static __always_inline int mybrd_rw_bio(struct mybrd_io io, const struct bio *bio)
 {
-	struct mybrd_cursor cur = mybrd_cursor(bio);
-	bool write = spare;
 	int err = 0;
 
-	while (cur.left && !err) {
-		bool hole = !mybrd_rw_section(store, &cur, write, false);
+	io.cur = mybrd_cursor(bio);
+	while (io.cur.left && !err) {
+		unsigned int hole = mybrd_rw_leaf(&io);
 
-		if (!cur.left)
-			break;
-		/* If there was a page, look again at what comes next. */
-		if (hole && write)
-			err = mybrd_fill_hole(spare, &cur);
-		else if (hole)
-			mybrd_read_hole(store, &cur);
+		/* By a copy: the compiler keeps @io in registers while nothing points to it. */
+		if (hole) {
+			struct mybrd_io at = io;
+
+			err = mybrd_at_hole(&at, hole);
+			io.cur = at.cur;
+		}
 		/* Once a part is written it is too late to send the bio back. */
-		if (err == -EAGAIN && cur.left < bio->bi_iter.bi_size) {
-			spare->gfp |= __GFP_DIRECT_RECLAIM;
+		if (err == -EAGAIN && io.cur.left < bio->bi_iter.bi_size) {
+			io.spare->gfp |= __GFP_DIRECT_RECLAIM;
 			err = 0;
 		}
-		if (!nowait)
+		if (io.cur.left && !io.nowait)
 			cond_resched();
 	}
 	return err;
@@ -1324,8 +1431,10 @@ static __always_inline int mybrd_rw_bio(struct mybrd_store *store, const struct 
 static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
 		      bool nowait)
 {
+	const struct mybrd_io io = { .store = store, .how = MYBRD_READ, .nowait = nowait };
+
 	for (; bytes; bio = bio->bi_next) {
-		mybrd_rw_bio(store, bio, NULL, nowait);
+		mybrd_rw_bio(io, bio);
 		bytes -= bio->bi_iter.bi_size;
 	}
 	return 0;
@@ -1338,27 +1447,23 @@ static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned
  */
 static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio *bio)
 {
-	struct mybrd_cursor cur = mybrd_cursor(bio);
+	struct mybrd_io io = {
+		.store	= store,
+		.how	= MYBRD_OVERWRITE,
+		.cur	= mybrd_cursor(bio),
+	};
 
-	mybrd_rw_section(store, &cur, true, true);
-	return cur.left;
+	mybrd_rw_leaf(&io);
+	return io.cur.left;
 }
 
-/*
- * The flags for the allocations of a write: reclaim may start no I/O, which could come to
- * this disk (NOIO), nothing calls the OOM killer (NORETRY), and nothing uses the emergency
- * reserves (NOMEMALLOC).
- *
- * Reclaim writes a page, to swap or elsewhere, to free it.  So such a write may take half of
- * the reserves, and waits if that fails.  If a worker runs the request, only REQ_SWAP tells
- * that it is one.
- */
+/* If a worker runs the request, only REQ_SWAP tells that reclaim writes. */
 static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 {
 	if (nowait)
-		return MYBRD_GFP & ~__GFP_DIRECT_RECLAIM;
+		return MYBRD_GFP_NOWAIT;
 	if (current->flags & PF_MEMALLOC || bio->bi_opf & REQ_SWAP)
-		return GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN;
+		return MYBRD_GFP_RECLAIM;
 	return MYBRD_GFP;
 }
 
@@ -1378,88 +1483,38 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	pgoff_t first = pos >> PAGE_SHIFT, last = (pos + bytes - 1) >> PAGE_SHIFT;
-	bool nowait = wait == MYBRD_NOWAIT;
+	bool one_leaf = first / RADIX_TREE_MAP_SIZE == last / RADIX_TREE_MAP_SIZE;
 	struct mybrd_spare spare;
+	struct mybrd_io io = {
+		.store	= store,
+		.spare	= &spare,
+		.how	= MYBRD_FILL,
+		.nowait	= wait == MYBRD_NOWAIT,
+	};
 	int err;
 
 	if (!bytes)
 		return 0;
-	if (bytes == bio->bi_iter.bi_size && !((first ^ last) / RADIX_TREE_MAP_SIZE)) {
+	if (bytes == bio->bi_iter.bi_size && one_leaf) {
 		unsigned int left = mybrd_overwrite(store, bio);
 
 		if (!left)
 			return 0;
 		/* A part is written, so it is too late to send the bio back. */
 		if (left < bytes)
-			nowait = false;
+			io.nowait = false;
 	}
 
-	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, nowait));
+	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, io.nowait));
 	if (wait == MYBRD_HAS_WAITED)
 		spare.slept = MYBRD_PATIENCE + 1;
 	err = mybrd_prepare_write(&spare, first, last);
 	for (; bytes && !err; bio = bio->bi_next) {
-		err = mybrd_rw_bio(store, bio, &spare, nowait);
+		err = mybrd_rw_bio(io, bio);
 		bytes -= bio->bi_iter.bi_size;
 	}
 	mybrd_free_spare(&spare);
 	return err;
-}
-
-/* Zero the existing pages of [pos, end) in place, leaf by leaf.  Holes stay holes. */
-static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
-{
-	void __rcu **slot;
-
-	do {
-		struct radix_tree_iter iter;
-		unsigned long nr;
-		u64 start = end;
-
-		mybrd_section_begin(store, pos >> PAGE_SHIFT);
-		radix_tree_iter_init(&iter, pos >> PAGE_SHIFT);
-		slot = radix_tree_next_chunk(&store->pages, &iter, 0);
-		nr = slot ? radix_tree_chunk_size(&iter) : 0;
-		if (slot)
-			start = (u64)iter.index << PAGE_SHIFT;
-		for (; nr && start < end; nr--, slot++, start += PAGE_SIZE) {
-			struct page *page = radix_tree_deref_slot(slot);
-			unsigned int from = start < pos ? pos - start : 0;
-			unsigned int to = min_t(u64, end - start, PAGE_SIZE);
-			char *ours;
-
-			/* The tree is changing its shape: look anew. */
-			if (radix_tree_deref_retry(page))
-				break;
-			if (!page)
-				continue;
-			ours = kmap_local_page(page);
-			mybrd_zero(ours + from, to - from);
-			kunmap_local(ours);
-		}
-		mybrd_section_end(store);
-
-		pos = max(pos, start);
-		if (!nowait)
-			cond_resched();
-	} while (slot && pos < end);
-}
-
-/* Make [pos, end) read as zeros, and free the pages that lie in it whole. */
-static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
-{
-	u64 first = round_up(pos, PAGE_SIZE);
-	u64 stop = round_down(end, PAGE_SIZE);
-
-	if (first >= stop) {
-		mybrd_zero_range(store, pos, end, nowait);
-		return 0;
-	}
-	if (pos < first)
-		mybrd_zero_range(store, pos, first, nowait);
-	if (stop < end)
-		mybrd_zero_range(store, stop, end, nowait);
-	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
 }
 
 /* In sectors */
@@ -1472,17 +1527,22 @@ static sector_t mybrd_capacity(struct gendisk *disk)
 	return data_race(get_capacity(disk));
 }
 
+/* In bytes */
+static u64 mybrd_size(struct mybrd_target *target)
+{
+	return (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
+}
+
 /* One bio, or a request's chain of them, of @bytes in all. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
 		       enum mybrd_wait wait)
 {
-	u64 capacity = (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	u64 end = pos + bytes;
+	u64 end = pos + bytes, size = mybrd_size(target);
 	bool nowait = wait == MYBRD_NOWAIT;
 
 	/* The block layer checks this, too, but not for bios that come through a partition. */
-	if (end > capacity)
+	if (end > size)
 		return -EIO;
 	if (nowait && bytes > MYBRD_NOWAIT_BYTES)
 		return -EAGAIN;
@@ -1500,7 +1560,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 		fallthrough;
 	case REQ_OP_DISCARD:
 		/* The last page counts as whole even where the disk ends inside it. */
-		if (end == capacity)
+		if (end == size)
 			end = round_up(end, PAGE_SIZE);
 		return mybrd_discard(&target->store, pos, end, nowait);
 	case REQ_OP_FLUSH:
@@ -1533,9 +1593,11 @@ static bool mybrd_is_nowait(const struct bio *bio)
 	return !(current->flags & PF_IO_WORKER && current->worker_private);
 }
 
-static noinline void mybrd_submit_other(struct bio *bio, bool stat)
+/* Anything but one page without statistics */
+static noinline void mybrd_submit_other(struct bio *bio)
 {
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
+	bool stat = blk_queue_io_stat(disk->queue);
 	bool nowait = mybrd_is_nowait(bio);
 	unsigned long start = jiffies;
 	int err = 0;
@@ -1543,8 +1605,7 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 	/* A nowait bio is counted at its end, because one that is sent back is no I/O. */
 	if (stat && !nowait)
 		mybrd_start_io_acct(bio, start);
-	/* Without statistics mybrd_submit_bio() has tried the one page already. */
-	if (!stat || !mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
+	if (!mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
 		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size,
 				  nowait ? MYBRD_NOWAIT : MYBRD_MAY_WAIT);
 	if (err == -EAGAIN) {
@@ -1563,12 +1624,12 @@ static noinline void mybrd_submit_other(struct bio *bio, bool stat)
 static void mybrd_submit_bio(struct bio *bio)
 {
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
-	bool stat = blk_queue_io_stat(disk->queue);
 
-	if (!stat && mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
+	if (!blk_queue_io_stat(disk->queue) &&
+	    mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
 		bio_endio(bio);
 	else
-		mybrd_submit_other(bio, stat);
+		mybrd_submit_other(bio);
 }
 
 /*
@@ -2094,12 +2155,6 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
  * memory is out (OOM), the module parameters and configfs.  The first three only read,
  * under RCU alone or with a reference.
  */
-static u64 mybrd_size(struct mybrd_target *target)
-{
-	/* Benign race with a resize: either size will do. */
-	return (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
-}
-
 static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
 {

@@ -89,8 +89,15 @@ struct mybrd_store {
 	unsigned long		vain_wait;
 } ____cacheline_aligned_in_smp;
 
-/* How most writes allocate, see mybrd_write_gfp(). */
-#define MYBRD_GFP	(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
+/*
+ * How a write allocates: reclaim may start no I/O, which could come to this disk (NOIO),
+ * nothing calls the OOM killer (NORETRY), and nothing uses the emergency reserves
+ * (NOMEMALLOC).  A nowait write doesn't reclaim.  Reclaim writes a page, to swap or
+ * elsewhere, to free it: so its write may take half of the reserves, and waits if that fails.
+ */
+#define MYBRD_GFP		(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
+#define MYBRD_GFP_NOWAIT	(MYBRD_GFP & ~__GFP_DIRECT_RECLAIM)
+#define MYBRD_GFP_RECLAIM	(GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN)
 
 /**
  * enum mybrd_refusal - why a write did not get its pages
