@@ -2,9 +2,60 @@
 /*
  * mybrd - a RAM block device that is honest about memory and RCU
  *
- * Read it from the top: page store, block I/O, targets, control (debugfs and
- * counters, parameters and configfs), init and exit.  Each part says what it
- * owns and which rule protects it; the table of locks is in mybrd.h.
+ * People who test a file system, a database or the block layer need a disk that is fast and
+ * disposable.  The disk must be honest: a discard frees memory, a write to a full disk gets
+ * ENOSPC and changes nothing, and a disk larger than RAM does not take the machine down.
+ *
+ * The driver is also a lesson in RCU.  A read takes no lock and no reference.  Meanwhile
+ * other tasks may discard the pages that it copies, and remove disks from the list that it
+ * walks.
+ *
+ * A target is one RAM disk.  Its store keeps the data in pages, by index on the disk, in a
+ * radix tree.  An index without a page is a hole, and reads as zeros.
+ *
+ *	target
+ *	  disk ........ what the block layer sees: /dev/mybrd-NAME
+ *	  config ...... what configfs shows: size, blocksize, ...
+ *	  store
+ *	    lock ...... serialises changes of the tree
+ *	    counters
+ *	    pages ..... the tree:
+ *			  node     [ * | - | * | ... ]		64 slots each
+ *				     |       |
+ *			  leaves   [ * | * | ... ]  [ - | * | ... ]
+ *				     |   |                |
+ *			  pages      P0  P1              P129
+ *
+ * All targets that have a disk are in a list.  mybrd_find_target() and debugfs walk it under
+ * rcu_read_lock(); ->ref keeps a target beyond that.
+ *
+ *	mybrd_targets <--> target <--> target <--> target <--> (mybrd_targets)
+ *
+ * Pages that were discarded leave the tree at once, up to 64 together.  They are a batch, and
+ * are freed together after a grace period, because readers may still copy from them:
+ *
+ *	tree	 ->private	      ->private		  ->private
+ *	  x   page --------------> page ----- ... ----> page ----------> store (bit 0 is set)
+ *	      ->rcu_head: call_rcu(mybrd_free_batch_rcu)
+ *
+ * Follow one write.  mybrd_submit_bio() gets it in bio mode, mybrd_queue_rq() in mq mode.
+ *
+ *  - If it is one whole page that is there, mybrd_rw_page() finds and copies it within one
+ *    read-side section, and that is all.
+ *  - Otherwise mybrd_write() first tries to overwrite what lies in one leaf.  If it meets a
+ *    hole, mybrd_prepare_write() counts the holes, and mybrd_alloc_spare() charges and
+ *    allocates a page for each.  A write that gets fewer has changed nothing and fails.
+ *  - mybrd_rw_bio() goes through the bio leaf by leaf.  mybrd_rw_leaf() copies what is there.
+ *    At a hole, mybrd_fill_hole() copies into spare pages, and mybrd_insert_run() puts them
+ *    into the tree, under the lock.
+ *  - A discard of the same place goes to mybrd_discard(), mybrd_unlink_batch() and call_rcu().
+ *  - After a grace period mybrd_free_batch_rcu() frees and uncharges the pages, and wakes the
+ *    writes that wait for memory.
+ *
+ * The parts, in the order of this file: page store, block I/O, targets, control (debugfs,
+ * counters, parameters, configfs), init and exit.  Each says what it owns and which rule
+ * protects it.  mybrd.h has the types and the table of locks, mybrd_compat.h what differs
+ * between kernels, mybrd_trace.h the trace events.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -104,7 +155,7 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	store->max_pages = ULONG_MAX;
 	store->vain_wait = mybrd_never_in_vain();
-	store->node = NUMA_NO_NODE;
+	store->numa_node = NUMA_NO_NODE;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
@@ -488,7 +539,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *order)
 {
 	gfp_t gfp = spare->gfp | __GFP_HIGHMEM;
-	int node = spare->store->node;
+	int node = spare->store->numa_node;
 	struct page *page;
 
 	for (*order = min(*order, spare->max_order); *order; spare->max_order = --*order) {
@@ -690,6 +741,7 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 {
 	unsigned long holes = last - first + 1;
 	struct mybrd_slots found;
+	pgoff_t end;
 	bool more;
 
 	/* The walk below would go on from a single hole to the next page. */
@@ -702,11 +754,14 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 	do {
 		mybrd_section_begin(store, first);
 		more = mybrd_find_slots(store, first, last, &found);
-		if (more)
+		if (more) {
 			holes -= found.nr - mybrd_holes(&found);
+			end = found.index + found.nr - 1;
+			more = end < last;
+			first = end + 1;
+		}
 		mybrd_section_end(store);
-		first = found.index + found.nr;
-	} while (more && first <= last);
+	} while (more);
 
 	return holes;
 }
@@ -956,7 +1011,7 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 		}
 		if (!nowait)
 			cond_resched();
-	} while (nr == MYBRD_BATCH);
+	} while (nr == MYBRD_BATCH && first < last);
 
 	return 0;
 }
@@ -990,9 +1045,9 @@ static u64 mybrd_zero_slots(const struct mybrd_slots *found, u64 pos, u64 end)
 static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
 	struct mybrd_slots found;
-	bool more;
+	bool more = true;
 
-	do {
+	while (more && pos < end) {
 		pgoff_t first = pos >> PAGE_SHIFT;
 
 		mybrd_section_begin(store, first);
@@ -1002,7 +1057,7 @@ static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool n
 		mybrd_section_end(store);
 		if (!nowait)
 			cond_resched();
-	} while (more && pos < end);
+	}
 }
 
 /* Make [pos, end) read as zeros, and free the pages that lie in it whole. */
@@ -1058,6 +1113,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
  */
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
 
+/* The bytes that one leaf of the tree has */
+#define MYBRD_LEAF_BYTES	(RADIX_TREE_MAP_SIZE * PAGE_SIZE)
 static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
 
 /*
@@ -1178,7 +1235,7 @@ static void mybrd_unmap(char *mapped)
 		kunmap_local(mapped);
 }
 
-/* Copy @len bytes between the segment at the cursor and @page, which can be mapped at once. */
+/* Copy @len bytes between the segment at the cursor and @page.  One mapping of each covers them. */
 static __always_inline void mybrd_copy_part(const struct mybrd_io *io, struct page *page,
 					    unsigned int offset, unsigned int len)
 {
@@ -1238,7 +1295,7 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 	return true;
 }
 
-/* How much of @len bytes does the segment at the place have, and may be mapped at once? */
+/* How many of @len bytes does one mapping of the segment at the cursor cover? */
 static unsigned int mybrd_part(const struct mybrd_io *io, unsigned int len)
 {
 	unsigned int part = min(len, io->cur.bv->bv_len - io->cur.done);
@@ -1268,7 +1325,7 @@ static __always_inline void mybrd_copy_run(struct mybrd_io *io, struct page *pag
 	}
 }
 
-/* A hole of @nr pages is at the place.  It reads as zeros. */
+/* A hole of @nr pages is at the cursor.  It reads as zeros. */
 static void mybrd_read_hole(struct mybrd_io *io, unsigned int nr)
 {
 	u64 hole = (u64)nr * PAGE_SIZE - offset_in_page(io->cur.pos);
@@ -1329,8 +1386,8 @@ static __always_inline void mybrd_copy_slots(struct mybrd_io *io, const struct m
 }
 
 /*
- * Copy what the leaf at the place has of a bio, in one section.  Returns 0, or how many pages
- * of the bio and the leaf the hole has that is at the place.
+ * Copy what the leaf at the cursor has of a bio, in one section.  Returns 0, or the number of
+ * pages if a hole is at the cursor: up to the end of the hole, the leaf or the bio.
  */
 static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 {
@@ -1354,8 +1411,8 @@ static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 
 /*
  * A write is at a hole of @hole pages.  Pages that it covers whole are filled before they go
- * into the tree, where others see them.  Else it inserts a page of zeros, and its caller looks
- * again.  The caller looks again, too, if another write was first.
+ * into the tree, where others see them.  Otherwise it inserts a page of zeros, and the caller
+ * looks again.  The caller also looks again if another write was first.
  */
 static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 {
@@ -1445,7 +1502,7 @@ static int mybrd_read(struct mybrd_store *store, const struct bio *bio, unsigned
  * many bytes are left: none; all, if a hole is in the way; or some, if the tree changed
  * meanwhile.
  */
-static unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio *bio)
+static noinline unsigned int mybrd_overwrite(struct mybrd_store *store, const struct bio *bio)
 {
 	struct mybrd_io io = {
 		.store	= store,
@@ -1467,54 +1524,59 @@ static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 	return MYBRD_GFP;
 }
 
-/* How an I/O may wait for pages. */
+/* How an I/O may wait for pages.  A write that waited and was refused leaves HAS_WAITED. */
 enum mybrd_wait {
 	MYBRD_MAY_WAIT,
 	MYBRD_HAS_WAITED,	/* does not wait again, but may sleep otherwise */
 	MYBRD_NOWAIT,
 };
 
-/*
- * A write is all or nothing: it has all its pages before it copies the first byte.  A write
- * within one leaf first tries to overwrite, and prepares only if it meets a hole.
- */
-static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
-		       enum mybrd_wait wait)
+/* A write is all or nothing: it has all its pages before it copies the first byte. */
+static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bio *bio,
+				      unsigned int bytes, enum mybrd_wait *wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	pgoff_t first = pos >> PAGE_SHIFT, last = (pos + bytes - 1) >> PAGE_SHIFT;
-	bool one_leaf = first / RADIX_TREE_MAP_SIZE == last / RADIX_TREE_MAP_SIZE;
 	struct mybrd_spare spare;
-	struct mybrd_io io = {
+	const struct mybrd_io io = {
 		.store	= store,
 		.spare	= &spare,
 		.how	= MYBRD_FILL,
-		.nowait	= wait == MYBRD_NOWAIT,
+		.nowait	= *wait == MYBRD_NOWAIT,
 	};
 	int err;
 
-	if (!bytes)
-		return 0;
-	if (bytes == bio->bi_iter.bi_size && one_leaf) {
-		unsigned int left = mybrd_overwrite(store, bio);
-
-		if (!left)
-			return 0;
-		/* A part is written, so it is too late to send the bio back. */
-		if (left < bytes)
-			io.nowait = false;
-	}
-
 	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, io.nowait));
-	if (wait == MYBRD_HAS_WAITED)
+	if (*wait == MYBRD_HAS_WAITED)
 		spare.slept = MYBRD_PATIENCE + 1;
-	err = mybrd_prepare_write(&spare, first, last);
+	err = mybrd_prepare_write(&spare, pos >> PAGE_SHIFT, (pos + bytes - 1) >> PAGE_SHIFT);
 	for (; bytes && !err; bio = bio->bi_next) {
 		err = mybrd_rw_bio(io, bio);
 		bytes -= bio->bi_iter.bi_size;
 	}
 	mybrd_free_spare(&spare);
+	if (err == -ENOSPC && spare.slept)
+		*wait = MYBRD_HAS_WAITED;
 	return err;
+}
+
+/* A write within one leaf first tries to overwrite.  Most writes need no more. */
+static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
+		       enum mybrd_wait *wait)
+{
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT, last = pos + bytes - 1;
+	unsigned int left;
+
+	if (!bytes)
+		return 0;
+	if (bytes == bio->bi_iter.bi_size && pos / MYBRD_LEAF_BYTES == last / MYBRD_LEAF_BYTES) {
+		left = mybrd_overwrite(store, bio);
+		if (!left)
+			return 0;
+		/* A part is written, so it is too late to send the bio back. */
+		if (left < bytes && *wait == MYBRD_NOWAIT)
+			*wait = MYBRD_MAY_WAIT;
+	}
+	return mybrd_write_holes(store, bio, bytes, wait);
 }
 
 /* In sectors */
@@ -1535,11 +1597,11 @@ static u64 mybrd_size(struct mybrd_target *target)
 
 /* One bio, or a request's chain of them, of @bytes in all. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
-		       enum mybrd_wait wait)
+		       enum mybrd_wait *wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 end = pos + bytes, size = mybrd_size(target);
-	bool nowait = wait == MYBRD_NOWAIT;
+	bool nowait = *wait == MYBRD_NOWAIT;
 
 	/* The block layer checks this, too, but not for bios that come through a partition. */
 	if (end > size)
@@ -1599,6 +1661,7 @@ static noinline void mybrd_submit_other(struct bio *bio)
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 	bool stat = blk_queue_io_stat(disk->queue);
 	bool nowait = mybrd_is_nowait(bio);
+	enum mybrd_wait wait = nowait ? MYBRD_NOWAIT : MYBRD_MAY_WAIT;
 	unsigned long start = jiffies;
 	int err = 0;
 
@@ -1606,8 +1669,7 @@ static noinline void mybrd_submit_other(struct bio *bio)
 	if (stat && !nowait)
 		mybrd_start_io_acct(bio, start);
 	if (!mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
-		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size,
-				  nowait ? MYBRD_NOWAIT : MYBRD_MAY_WAIT);
+		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, &wait);
 	if (err == -EAGAIN) {
 		bio_wouldblock_error(bio);
 		return;
@@ -1644,9 +1706,7 @@ static void mybrd_write_each(struct mybrd_target *target, struct request *rq, en
 
 	do {
 		bytes = rq->bio->bi_iter.bi_size;
-		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, wait));
-		if (status == BLK_STS_NOSPC)
-			wait = MYBRD_HAS_WAITED;
+		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, &wait));
 		first_error = first_error ?: status;
 	} while (blk_update_request(rq, status, bytes));
 	__blk_mq_end_request(rq, first_error);
@@ -1668,17 +1728,18 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	struct mybrd_target *target = rq->q->disk->private_data;
 	const struct bio *bio = rq->bio;	/* a flush has none */
 	bool merged = bio && bio->bi_next;
+	enum mybrd_wait wait = MYBRD_MAY_WAIT;
 	int err = 0;
 
 	blk_mq_start_request(rq);
 	if (merged && op_is_write(req_op(rq)) && bio->bi_opf & REQ_SWAP) {
-		mybrd_write_each(target, rq, MYBRD_MAY_WAIT);
+		mybrd_write_each(target, rq, wait);
 		return BLK_STS_OK;
 	}
 	if (bio && (merged || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
-		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), MYBRD_MAY_WAIT);
+		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), &wait);
 	if (merged && err == -ENOSPC)
-		mybrd_write_each(target, rq, MYBRD_HAS_WAITED);
+		mybrd_write_each(target, rq, wait);
 	else
 		blk_mq_end_request(rq, mybrd_status(target, err));
 	return BLK_STS_OK;
@@ -1687,6 +1748,23 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 static const struct blk_mq_ops mybrd_mq_ops = {
 	.queue_rq	= mybrd_queue_rq,
 };
+
+/*
+ * Targets
+ *
+ * This part owns the RAM disks.  Every target is in mybrd_names; targets that have a disk
+ * are also in mybrd_targets.  Both lists change under mybrd_targets_lock; readers walk
+ * mybrd_targets under rcu_read_lock() alone.  A caller that uses a target after the section
+ * that found it takes a reference; mybrd_targets holds the first one.
+ */
+static LIST_HEAD(mybrd_names);
+static LIST_HEAD(mybrd_targets);
+static DEFINE_MUTEX(mybrd_targets_lock);
+
+static struct dentry *mybrd_debugfs;
+static struct dentry *mybrd_debugfs_targets;
+static const struct file_operations mybrd_target_fops;
+static const struct attribute_group *mybrd_disk_groups[];
 
 /*
  * Disks and files appear while the module is being loaded.  Their open() waits until that is
@@ -1725,23 +1803,6 @@ static const struct block_device_operations mybrd_mq_fops = {
 	.owner		= THIS_MODULE,
 	.open		= mybrd_open,
 };
-
-/*
- * Targets
- *
- * This part owns the RAM disks.  Every target is in mybrd_names; targets that have a disk
- * are also in mybrd_targets.  Both lists change under mybrd_targets_lock; readers walk
- * mybrd_targets under rcu_read_lock() alone.  A caller that uses a target after the section
- * that found it takes a reference; mybrd_targets holds the first one.
- */
-static LIST_HEAD(mybrd_names);
-static LIST_HEAD(mybrd_targets);
-static DEFINE_MUTEX(mybrd_targets_lock);
-
-static struct dentry *mybrd_debugfs;
-static struct dentry *mybrd_debugfs_targets;
-static const struct file_operations mybrd_target_fops;
-static const struct attribute_group *mybrd_disk_groups[];
 
 /* The default target is the disk "mybrd"; any other NAME is "mybrd-NAME". */
 #define MYBRD_DEFAULT_NAME	"mybrd"
@@ -1871,7 +1932,7 @@ static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
  * disk throttled keeps one until it is back in user mode, perhaps for long: then the disk
  * gets empty fops of its own, which are never freed.
  */
-static void mybrd_put_disk(struct mybrd_target *target)
+static void mybrd_free_disk(struct mybrd_target *target)
 {
 	struct gendisk *disk = target->disk;
 	unsigned long start = jiffies;
@@ -1903,7 +1964,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 
 	mybrd_store_init(&target->store);
 	target->store.max_pages = mybrd_limit_pages(config->mem_limit);
-	target->store.node = config->home_node;
+	target->store.numa_node = config->home_node;
 	refcount_set(&target->ref, 1);
 	reinit_completion(&target->released);
 
@@ -1930,12 +1991,12 @@ static int mybrd_power_on(struct mybrd_target *target)
 					      &mybrd_target_fops);
 	trace_mybrd_target_add(target->disk_name);
 	mutex_lock(&mybrd_targets_lock);
-	list_add_tail_rcu(&target->node, &mybrd_targets);
+	list_add_tail_rcu(&target->live, &mybrd_targets);
 	mutex_unlock(&mybrd_targets_lock);
 	return 0;
 
 err_put:
-	mybrd_put_disk(target);
+	mybrd_free_disk(target);
 	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
 	return err;
 }
@@ -1955,7 +2016,7 @@ VISIBLE_IF_KUNIT struct mybrd_target *mybrd_find_target(const char *name)
 	struct mybrd_target *target, *found = NULL;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(target, &mybrd_targets, node) {
+	list_for_each_entry_rcu(target, &mybrd_targets, live) {
 		if (!strcmp(target->name, name)) {
 			if (refcount_inc_not_zero(&target->ref))
 				found = target;
@@ -1998,7 +2059,7 @@ static void mybrd_power_off(struct list_head *doomed)
 
 	mutex_lock(&mybrd_targets_lock);
 	list_for_each_entry(target, doomed, doomed) {
-		list_del_rcu(&target->node);
+		list_del_rcu(&target->live);
 		trace_mybrd_target_unlink(target->disk_name);
 		nr++;
 	}
@@ -2024,7 +2085,7 @@ static void mybrd_power_off(struct list_head *doomed)
 	list_for_each_entry(target, doomed, doomed) {
 		WARN_ON(atomic_long_read(&target->store.waiting));
 		WARN_ON(atomic_long_read(&target->store.charged));
-		mybrd_put_disk(target);
+		mybrd_free_disk(target);
 	}
 }
 
@@ -2179,7 +2240,7 @@ static void mybrd_targets_stop(struct seq_file *m, void *v)
 
 static int mybrd_targets_show(struct seq_file *m, void *v)
 {
-	struct mybrd_target *target = list_entry_rcu(v, struct mybrd_target, node);
+	struct mybrd_target *target = list_entry_rcu(v, struct mybrd_target, live);
 
 	if (v == &mybrd_targets) {
 		seq_puts(m, "name disk size pages\n");
@@ -2297,7 +2358,7 @@ static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, voi
 		return NOTIFY_OK;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(target, &mybrd_targets, node) {
+	list_for_each_entry_rcu(target, &mybrd_targets, live) {
 		unsigned long pages = READ_ONCE(target->store.nr_pages);
 
 		for (i = MYBRD_OOM_LINES; i > 0 && top[i - 1].pages < pages; i--)
@@ -2561,27 +2622,33 @@ static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_conf
 	return 0;
 }
 
+/* How an attribute of the configuration is written */
+struct mybrd_attr {
+	const char	*name;
+	bool		live;	/* may change while the disk is there */
+	int		(*parse)(const char *text, struct mybrd_config *config);
+};
+
 static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size_t count,
-				const char *name, bool live,
-				int (*parse)(const char *text, struct mybrd_config *config))
+				const struct mybrd_attr *attr)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	struct mybrd_config config;
 	int err;
 
 	if (strlen(text) != count)
-		return mybrd_refuse(name, text, "text");
+		return mybrd_refuse(attr->name, text, "text");
 
 	mutex_lock(&target->power_lock);
 	config = target->config;
-	err = parse(text, &config);
+	err = attr->parse(text, &config);
 	if (!err && config.size & (config.blocksize - 1))
-		err = mybrd_refuse(name, text, "a divisor of the size, %llu", config.size);
+		err = mybrd_refuse(attr->name, text, "a divisor of the size, %llu", config.size);
 	if (!err && target->disk)
-		err = live ? mybrd_apply_live(target, &config) : -EBUSY;
+		err = attr->live ? mybrd_apply_live(target, &config) : -EBUSY;
 	if (err == -EBUSY)
-		pr_err("%s: %s can't change while the disk is %s\n", target->disk_name, name,
-		       live ? "open" : "powered");
+		pr_err("%s: %s can't change while the disk is %s\n", target->disk_name, attr->name,
+		       attr->live ? "open" : "powered");
 	if (!err)
 		target->config = config;
 	mutex_unlock(&target->power_lock);
@@ -2589,8 +2656,8 @@ static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size
 }
 
 /* A reader takes the lock, too, so that it never sees a change half done. */
-#define MYBRD_ATTR(name, live, format, value)						\
-static ssize_t mybrd_##name##_show(struct config_item *item, char *page)		\
+#define MYBRD_ATTR(_name, _live, format, value)						\
+static ssize_t mybrd_##_name##_show(struct config_item *item, char *page)		\
 {											\
 	struct mybrd_target *target = to_mybrd_target(item);				\
 	struct mybrd_config *config = &target->config;					\
@@ -2601,11 +2668,17 @@ static ssize_t mybrd_##name##_show(struct config_item *item, char *page)		\
 	mutex_unlock(&target->power_lock);						\
 	return len;									\
 }											\
-static ssize_t mybrd_##name##_store(struct config_item *item, const char *text, size_t count) \
+static ssize_t mybrd_##_name##_store(struct config_item *item, const char *text, size_t count) \
 {											\
-	return mybrd_attr_store(item, text, count, #name, live, mybrd_parse_##name);	\
+	static const struct mybrd_attr attr = {						\
+		.name	= #_name,							\
+		.live	= _live,							\
+		.parse	= mybrd_parse_##_name,						\
+	};										\
+											\
+	return mybrd_attr_store(item, text, count, &attr);				\
 }											\
-CONFIGFS_ATTR(mybrd_, name)
+CONFIGFS_ATTR(mybrd_, _name)
 
 MYBRD_ATTR(size, true, "%llu", config->size);
 MYBRD_ATTR(mem_limit, true, "%llu", config->mem_limit);
@@ -2633,7 +2706,7 @@ static ssize_t mybrd_power_show(struct config_item *item, char *page)
 	return sysfs_emit(page, "%d\n", on);
 }
 
-static int mybrd_power_down(struct mybrd_target *target)
+static int mybrd_power_off_closed(struct mybrd_target *target)
 {
 	LIST_HEAD(doomed);
 	int err = mybrd_claim(target);
@@ -2649,14 +2722,14 @@ static int mybrd_power_down(struct mybrd_target *target)
 }
 
 /*
- * The dependency is taken before power_lock, as mkdir takes configfs's locks before ours.  It
- * is dropped again if there is no disk in the end.
+ * A target with a disk has one dependency on its directory.  The dependency is taken before
+ * power_lock, as mkdir takes configfs's locks before ours, and is dropped if it is one too many.
  */
 static ssize_t mybrd_power_store(struct config_item *item, const char *text, size_t count)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
-	bool on, was_on;
-	int err;
+	bool on, was_on, is_on;
+	int err = 0;
 
 	if (strlen(text) != count || kstrtobool(text, &on))
 		return mybrd_refuse("power", text, "0 or 1");
@@ -2668,14 +2741,14 @@ static ssize_t mybrd_power_store(struct config_item *item, const char *text, siz
 
 	mutex_lock(&target->power_lock);
 	was_on = target->disk;
-	err = 0;
 	if (on && !was_on)
 		err = mybrd_power_on(target);
 	else if (!on && was_on)
-		err = mybrd_power_down(target);
+		err = mybrd_power_off_closed(target);
+	is_on = target->disk;
 	mutex_unlock(&target->power_lock);
 
-	if (on ? was_on || err : was_on && !err)
+	if (on + was_on > is_on)
 		configfs_undepend_item_unlocked(item);
 	return err ?: count;
 }
@@ -2758,13 +2831,13 @@ static struct configfs_subsystem mybrd_subsys = {
  */
 
 /* No configfs directory is left by now, as each holds a reference to the module. */
-static void mybrd_remove_all(void)
+static void mybrd_unload(void)
 {
 	struct mybrd_target *target;
 	LIST_HEAD(doomed);
 
 	mutex_lock(&mybrd_targets_lock);
-	list_for_each_entry(target, &mybrd_targets, node)
+	list_for_each_entry(target, &mybrd_targets, live)
 		list_add_tail(&target->doomed, &doomed);
 	mutex_unlock(&mybrd_targets_lock);
 
@@ -2811,18 +2884,20 @@ static int __init mybrd_init(void)
 	complete_all(&mybrd_loaded);
 	/* del_gendisk() and debugfs_remove() wait for an open() that is being refused. */
 	if (err)
-		mybrd_remove_all();
+		mybrd_unload();
 	return err;
 }
 
 static void __exit mybrd_exit(void)
 {
 	configfs_unregister_subsystem(&mybrd_subsys);
-	mybrd_remove_all();
+	mybrd_unload();
 }
 
 module_init(mybrd_init);
 module_exit(mybrd_exit);
 
+MODULE_AUTHOR("The mybrd maintainers");
 MODULE_DESCRIPTION("RAM block device with an RCU-protected radix tree of pages");
+MODULE_VERSION("0.1");
 MODULE_LICENSE("GPL");

@@ -51,7 +51,7 @@
  *	readers under rcu_read_lock(), changes under @lock
  * @max_pages: limit for @charged, ULONG_MAX for none; may change at any time, and a
  *	charge at that moment goes by either value
- * @node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
+ * @numa_node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
  * @lock: serialises changes to @pages; process context only
  * @nr_pages: pages in the tree; this and the next two change under @lock and
@@ -73,7 +73,7 @@
 struct mybrd_store {
 	struct radix_tree_root	pages;
 	unsigned long		max_pages;
-	int			node;
+	int			numa_node;
 	dev_t			dev;
 
 	spinlock_t		lock ____cacheline_aligned_in_smp;	/* the shape of @pages */
@@ -176,7 +176,7 @@ struct mybrd_config {
 
 /**
  * struct mybrd_target - one RAM disk
- * @node: in the list of live targets: changed under mybrd_targets_lock, walked
+ * @live: in the list of live targets: changed under mybrd_targets_lock, walked
  *	under rcu_read_lock()
  * @named: in the list of all targets, live or not; under mybrd_targets_lock
  * @doomed: in the private list of whoever takes the target down
@@ -195,7 +195,7 @@ struct mybrd_config {
  * @disk_name: follows from @name
  */
 struct mybrd_target {
-	struct list_head	node;
+	struct list_head	live;
 	struct list_head	named;
 	struct list_head	doomed;
 	refcount_t		ref;

@@ -401,13 +401,13 @@ static bool look_at_target(void *arg, void **found)
 			mybrd_put_target(target);
 		*found = target ?: ERR_PTR(-ENOENT);
 	}
-	if (IS_ERR_OR_NULL(target) || READ_ONCE(target->node.prev) != LIST_POISON2)
+	if (IS_ERR_OR_NULL(target) || READ_ONCE(target->live.prev) != LIST_POISON2)
 		return false;
 
 	if (!walkers->end)
 		walkers->end = jiffies + msecs_to_jiffies(WATCHED_MS);
 	if (refcount_read(&target->ref) != 1 || READ_ONCE(target->store.nr_pages) != 1 ||
-	    READ_ONCE(target->node.next) == LIST_POISON1 ||
+	    READ_ONCE(target->live.next) == LIST_POISON1 ||
 	    !mybrd_lookup_page(&target->store, 0) || removal_is_over(walkers))
 		WRITE_ONCE(walkers->wrong, walkers->wrong + 1);
 	if (time_before(jiffies, walkers->end))

@@ -564,7 +564,7 @@ static bool check_target(struct mybrd_target *target, unsigned int slot)
 		violated(GONE_TARGET, "incarnation %u of slot %u is removed", (u32)stamp, slot);
 		return false;
 	}
-	if (READ_ONCE(target->node.next) == LIST_POISON1) {
+	if (READ_ONCE(target->live.next) == LIST_POISON1) {
 		violated(CUT_LIST, "incarnation %u of slot %u", (u32)stamp, slot);
 		return false;
 	}
