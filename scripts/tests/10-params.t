@@ -18,32 +18,30 @@ ok "a loaded module is what leftovers looks for" [ "$(leftovers | wc -l)" -ge 4 
 unload
 is "$(leftovers)" "" "and an unloaded one leaves nothing"
 
-run_perl "$ko" <<'E'
-open(my $ko, "<", $ARGV[0]) or die "$ARGV[0]: $!";
-
-# bad PARAMETER, VALUE [, OTHERS]
-sub bad {
-	my ($name, $value, $others) = (@_, "");
-	my $params = "$name=$value $others\0";
-	logged();
-	my $error = syscall(313, fileno($ko), $params, 0) ? error_name() : "loaded";	# finit_module
-	my $wrong = not_one_line($error, $name, $value);
-	my @left = grep { -e } "/sys/module/mybrd", glob("/dev/mybrd* /sys/block/mybrd*"),
-		"/sys/kernel/debug/mybrd";
-	$wrong .= "left behind: @left" if @left;
-	is($wrong, "", "$name='$value' $others is refused: EINVAL, one line that names it, nothing left");
-	system("rmmod", "mybrd") if $error eq "loaded";
+# bad PARAMETER VALUE [OTHERS]
+bad() {
+	local wrong left
+	logged
+	op load "$ko" "$1=$2 ${3:-}"
+	[ "$said" != ok ] || rmmod mybrd
+	refusal "$1" "$2"
+	left=$(leftovers)
+	is "$wrong${left:+left behind: $left}" "" "$1='$2' ${3:-} is refused: EINVAL, one line that names it, nothing left"
 }
 
-bad("size", $_) for qw(0 -1 -512 -1G 1Gx 1GG x K 1000 513 99999999999G 16E 17179869185G
-	16777217T 18446744073709551616 18446744073709552128 9223372036854775807
-	9223372036854775808 1.5G 0G), "";
-bad("size", 5632, "blocksize=4096");	# a multiple of 512, not of the block size
-bad("size", 512, "blocksize=1024");
-bad("nr_devices", $_) for qw(0 -1 257 1000000 4294967297 99999999999999999999 two 1x), "";
-bad("blocksize", $_) for qw(0 -512 1 256 511 513 1000 1536 3072 4095 8192 1073741824
-	4294967808 512x 4Kx), "";
-E
+logged
+for value in 0 -1 -512 -1G 1Gx 1GG x K 1000 513 99999999999G 16E 17179869185G 16777217T 18446744073709551616 \
+	18446744073709552128 9223372036854775807 9223372036854775808 1.5G 0G ''; do
+	bad size "$value"
+done
+bad size 5632 blocksize=4096	# a multiple of 512, not of the block size
+bad size 512 blocksize=1024
+for value in 0 -1 257 1000000 4294967297 99999999999999999999 two 1x ''; do
+	bad nr_devices "$value"
+done
+for value in 0 -512 1 256 511 513 1000 1536 3072 4095 8192 1073741824 4294967808 512x 4Kx ''; do
+	bad blocksize "$value"
+done
 
 # good SIZE BYTES
 good() {

@@ -32,22 +32,21 @@ ok "rmmod works once it is unmounted" rmmod mybrd
 # 4 MiB of data each time: in 50 times a leak of the data is 200 MiB, of one disk's structures 180 KiB of slab
 cycles=$(rounds 50 8)
 udev_pause
-cat >/tmp/cycles.pl <<'END'
-my ($ko, $cycles) = @ARGV;
-open(my $module, "<", $ko) or die "$ko: $!";
-my ($params, $name, $data) = ("size=64M\0", "mybrd\0", "x" x (4 << 20));
-for (1 .. $cycles) {
-	syscall(313, fileno $module, $params, 0) == 0 or die "finit_module: $!";
-	sysopen(my $disk, "/dev/mybrd", O_WRONLY) or die "open: $!";
-	syswrite($disk, $data) == length $data or die "write: $!";
-	close $disk or die "close: $!";
-	syscall(176, $name, 2048) == 0 or die "delete_module: $!";
+# load_and_unload TIMES: sets $wrong to what went wrong
+load_and_unload() {
+	local i
+	wrong=
+	for ((i = 0; i < $1; i++)); do
+		op load "$ko" size=64M && op write /dev/mybrd 0 $((4 << 20)) 120 && op unload mybrd && continue
+		wrong="round $i: $said"
+		return
+	done
 }
-END
-perl_file /tmp/cycles.pl "$ko" 5 >/dev/null		# what is allocated once
+load_and_unload 5		# what is allocated once
 before=$(settled_memory)
 slab=$(meminfo SUnreclaim)
-is "$(perl_file /tmp/cycles.pl "$ko" "$cycles")" "done" "load, write and unload $cycles times"
+load_and_unload "$cycles"
+is "$wrong" "" "load, write and unload $cycles times"
 after=$(settled_memory)
 slab_after=$(meminfo SUnreclaim)
 diag "MemFree before $before KiB, after $after KiB; unreclaimable slab $slab KiB, $slab_after KiB"

@@ -126,76 +126,72 @@ ok "and takes them" discard /dev/mybrd-a
 remove a
 
 # A bad value is EINVAL and one line, powered or not, and changes nothing.
-run_perl <<'END'
-my %bad = (
-	size		=> [qw(0 1000 1Gx -1 16E), "1 G", " "],
-	blocksize	=> [qw(513 8192 4K 0)],
-	discard		=> [qw(2 maybe)],
-	mem_limit	=> [qw(-1 10% 1.5G)],
-	home_node	=> [qw(-2 1023 x)],
-	queue_mode	=> [qw(rq mqq)],
-	submit_queues	=> [qw(0 3 -1)],
-	hw_queue_depth	=> [qw(0 10241)],
-	power		=> [qw(2 x)],
-);
-mkdir "$cfs/a";
-for my $state (0, 1) {
-	put("$cfs/a/power", "$state");
-	my $before = show("a");
-	for my $name (sort keys %bad) {
-		logged();
-		my $wrong = "";
-		for my $value (@{$bad{$name}}) {
-			my $so = not_one_line(put("$cfs/a/$name", $value), $name, $value);
-			$wrong .= "'$value': $so; " if $so;
-		}
-		$wrong .= "changed: " . show("a") if show("a") ne $before;
-		is($wrong, "", "$name, power=$state: bad values are EINVAL and one line, and change nothing");
-	}
-}
-put("$cfs/a/power", "0");
-put("$cfs/a/size", "5632");
-logged();
-is(not_one_line(put("$cfs/a/blocksize", "4096"), "blocksize", "4096"), "",
-   "blocksize=4096 on a disk of 5632 bytes is refused");
-logged();
-put("$cfs/a/power", "1");
-is(put("$cfs/a/hw_queue_depth", "3"), "EBUSY", "a change too late is EBUSY");
-is(scalar(my @lines = logged()), 1, "and one line");
-put("$cfs/a/power", "0");
-is(rmdir("$cfs/a"), 1, "rmdir");
-END
+bad=(
+	"size:0,1000,1Gx,-1,16E,1 G, "
+	"blocksize:513,8192,4K,0"
+	"discard:2,maybe"
+	"mem_limit:-1,10%,1.5G"
+	"home_node:-2,1023,x"
+	"queue_mode:rq,mqq"
+	"submit_queues:0,3,-1"
+	"hw_queue_depth:0,10241"
+	"power:2,x"
+)
+mkdir $cfs/a
+for state in 0 1; do
+	set_ a power $state
+	before=$(show a)
+	for name in "${bad[@]}"; do
+		IFS=, read -ra values <<<"${name#*:}"
+		name=${name%%:*}
+		bad_values "$cfs/a/$name" "$name" "${values[@]}"
+		[ "$(show a)" = "$before" ] || wrong+="changed: $(show a)"
+		is "$wrong" "" "$name, power=$state: bad values are EINVAL and one line, and change nothing"
+	done
+done
+set_ a power 0
+set_ a size 5632
+bad_values $cfs/a/blocksize blocksize 4096
+is "$wrong" "" "blocksize=4096 on a disk of 5632 bytes is refused"
+set_ a power 1
+logged
+op put $cfs/a/hw_queue_depth 3
+is "$said" EBUSY "a change too late is EBUSY"
+logged
+is "$lines" 1 "and one line"
+set_ a power 0
+ok "rmdir" rmdir $cfs/a
 
 # Opening and powering race: whoever is late gets EBUSY, or finds no disk.
-cat >/tmp/race.pl <<'END'
-my ($what, $seconds, @names) = @ARGV;
-my ($n, $end) = (0, time + $seconds);
-my %seen;
-srand($$ ^ time);
-sub call { return $_[0] ? 0 : error_name() }
-sub peek {
-	sysopen(my $h, $_[0], O_RDONLY) or return error_name();
-	my $got = sysread($h, my $data, 4096);
-	select undef, undef, undef, rand 0.003;
-	close $h;
-	return ($got // 0) == 4096 ? 0 : "short read";
+# race WHAT SECONDS NAME...: do that to one of the names, or all kinds of things ("mix"), again and
+# again. Prints how often it came to which end.
+race() {
+	local what=$1 end=$((SECONDS + $2)) name act key n=0 mix=(mkdir rmdir on off size open)
+	local -A ends=()
+	shift 2
+	RANDOM=$BASHPID
+	while [ $SECONDS -lt $end ]; do
+		name=${*:RANDOM % $# + 1:1}
+		case $what in
+		mix) act=${mix[RANDOM % 6]} ;;
+		power) act=${mix[2 + n++ % 2]} ;;
+		*) act=$what ;;
+		esac
+		case $act in
+		mkdir | rmdir) op "$act" "$cfs/$name" ;;
+		on) op put "$cfs/$name/power" 1 ;;
+		off) op put "$cfs/$name/power" 0 ;;
+		size) op put "$cfs/$name/size" $((RANDOM % 2 + 1))M ;;
+		open) op peek "/dev/mybrd-$name" ;;
+		esac
+		key="$act $said"
+		ends[$key]=$((${ends[$key]:-0} + 1))
+		[ "$act" != on ] || op nap 10
+	done
+	for key in "${!ends[@]}"; do
+		echo "$key ${ends[$key]}"
+	done
 }
-while (time < $end) {
-	my $name = $names[rand @names];
-	my $dir = "$cfs/$name";
-	my $do = $what eq "mix" ? (qw(mkdir rmdir on off size open))[rand 6] :
-		 $what eq "power" ? (qw(on off))[$n++ & 1] : $what;
-	my $error = $do eq "mkdir" ? call(mkdir $dir) :
-		    $do eq "rmdir" ? call(rmdir $dir) :
-		    $do eq "on" ? put("$dir/power", "1") :
-		    $do eq "off" ? put("$dir/power", "0") :
-		    $do eq "size" ? put("$dir/size", (qw(1M 2M))[rand 2]) : peek("/dev/mybrd-$name");
-	$seen{"$do " . ($error || "ok")}++;
-	select undef, undef, undef, rand 0.01 if $do eq "on";
-}
-print "$_ $seen{$_}\n" for sort keys %seen;
-END
-race() { perl_file /tmp/race.pl "$@" | sed '/^done$/d'; }
 seen() { awk '{ n = $NF; $NF = ""; sum[$0] += n } END { for (s in sum) print s sum[s] }' "$@" | sort; }
 target a size=1M
 : >/tmp/open

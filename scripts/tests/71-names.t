@@ -4,6 +4,7 @@
 # for a disk or for a partition that may come later.
 # kernels: 6.1 6.12 kunit-6.12
 
+# shellcheck disable=SC2016,SC2054,SC1003 # names are no code
 set -u
 . "$(dirname "$0")/configfs.sh"
 
@@ -11,77 +12,79 @@ load size=1M nr_devices=3
 marker names: begin
 no_udev
 
-run_perl <<'END'
 # Good names make a disk, /dev/mybrd-NAME.
-my $long = "x" x 25;
-my @good = ("a", "Z", "9", "_", "_.-", "a.b-c_D", "a-", "a.", "mybrd", "mybrd1", "nvme0n1", "power",
-	    "CON", "a%", $long, "9" x 25, "p1", "null", "..a");
-my @bad = ("-", "-a", ".a", "..a", ".hidden", "a b", " a", "a ", "a\n", "\n", "a\t", "a!b", "!", "a:b", "a+b", "a,b",
-	   "a=b", "a%", "%s%n%x", "a*", "a?", "[a]", "a\\", "a'", 'a"', '$a', "`a`", "a;b", "a&b", "a|b", "~", "#", "@",
-	   "\x01", "a\x1b[31m", "\x7f", "\xc3\xa4", "\xe2\x80\xae", "\xff\xfe", "x" x 26, "x" x 255);
-my %bad = map { $_ => 1 } @bad;
-@good = grep { !$bad{$_} && $_ ne "mybrd" } @good;
-my $wrong = "";
-for my $name (@good) {
-	my $error = mkdir("$cfs/$name") ? put("$cfs/$name/power", "1") : "mkdir " . error_name();
-	my $disk = slurp("$cfs/$name/disk");
-	$error ||= "the disk is $disk" if $disk ne "mybrd-$name";
-	$error ||= "no node" if !-b "/dev/mybrd-$name" || !-d "/sys/block/mybrd-$name";
-	$error ||= put("$cfs/$name/power", "0");
-	$error ||= "rmdir " . error_name() if !rmdir("$cfs/$name");
-	$wrong .= "$name: $error; " if $error;
-}
-is($wrong, "", scalar @good . " good names, and the disk is called after each");
+good=(a Z 9 _ _.- a.b-c_D a- a. mybrd1 nvme0n1 power CON "$(repeated 25 x)" "$(repeated 25 9)" p1 null)
+bad=(- -a .a ..a .hidden 'a b' ' a' 'a ' 'a\n' '\n' 'a\t' 'a!b' '!' a:b a+b a,b a=b a% %s%n%x 'a*' 'a?' '[a]' 'a\\' "a'" 'a"'
+	"\$a" '`a`' 'a;b' 'a&b' 'a|b' '~' '#' @ '\x01' 'a\x1b[31m' '\x7f' '\xc3\xa4' '\xe2\x80\xae' '\xff\xff'
+	"$(repeated 26 x)" "$(repeated 255 x)")
+all=
+for name in "${good[@]}"; do
+	if ! op mkdir "$cfs/$name" || ! op put "$cfs/$name/power" 1; then
+		all+="$name: $said; "
+	elif [ "$(get "$name" disk)" != "mybrd-$name" ]; then
+		all+="$name: the disk is $(get "$name" disk); "
+	elif [ ! -b "/dev/mybrd-$name" ] || [ ! -d "/sys/block/mybrd-$name" ]; then
+		all+="$name: no node; "
+	fi
+	op put "$cfs/$name/power" 0 && op rmdir "$cfs/$name" || all+="$name: going: $said; "
+done
+is "$all" "" "${#good[@]} good names, and the disk is called after each"
 
-$wrong = "";
-for my $name (@bad) {
-	logged();
-	my $error = mkdir("$cfs/$name") ? "ok" : error_name();
+all=
+for name in "${bad[@]}"; do
+	logged
+	op mkdir "$cfs/$name"
 	# the log shows odd characters escaped
-	my $shown = $name =~ /\A[ -~]*\z/ && $name !~ /["\\]/ ? substr($name, 0, 60) : $name =~ /\n\z/ ? "\\n" : "";
-	my $so = not_one_line($error, "name", $shown);
-	$wrong .= "'$name': $so; " if $so;
-	$wrong .= "'$name' left something behind; " if -e "$cfs/$name" && !rmdir("$cfs/$name");
-}
-is($wrong, "", scalar @bad . " bad names, each EINVAL and one line");
-is(mkdir("$cfs/" . "x" x 256) ? "ok" : error_name(), "ENAMETOOLONG", "256 bytes are too many for any file system");
-is(join(" ", sort map { s/.*\///r } glob("$cfs/*/")), "", "no directory is left");
+	shown=
+	case $name in
+	*'\n') shown='\\n' ;;
+	*[\\\"]*) ;;
+	*) shown=${name:0:60} ;;
+	esac
+	refusal name "$shown" || all+="'$name': $wrong"
+	! op rmdir "$cfs/$name" || all+="'$name' left something behind; "
+done
+is "$all" "" "${#bad[@]} bad names, each EINVAL and one line"
+op mkdir "$cfs/$(repeated 256 x)"
+is "$said" ENAMETOOLONG "256 bytes are too many for any file system"
+is "$(find $cfs -mindepth 1 -type d)" "" "no directory is left"
 
-# Pairs that exclude each other, in either order; on top of what was made at load.
-my $refusals = 0;
-sub both {
-	my ($first, $second, $want) = @_;
-	for my $pair ([$first, $second], [$second, $first]) {
-		logged();
-		mkdir("$cfs/$pair->[0]") or return "$pair->[0]: " . error_name();
-		my $got = mkdir("$cfs/$pair->[1]") ? "ok" : error_name();
-		my @lines = logged();
-		rmdir("$cfs/$pair->[1]") if $got eq "ok";
-		rmdir("$cfs/$pair->[0]");
-		return "$pair->[1] after $pair->[0]: $got" if $got ne $want;
-		return "$pair->[1] after $pair->[0]: " . @lines . " lines" if @lines != ($want ne "ok");
-		$refusals += $want ne "ok";
-	}
-	return "";
+# both FIRST SECOND WANTED: the answer to the second mkdir, in either order, on top of what was made
+# at load; and a line where that is no "ok". Sets $wrong.
+both() {
+	local first=$1 second=$2 wanted=$3 got
+	wrong=
+	for _ in 1 2; do
+		logged
+		op mkdir "$cfs/$first" || wrong+="$first: $said; "
+		op mkdir "$cfs/$second"
+		got=$said
+		logged
+		[ "$got" != ok ] || op rmdir "$cfs/$second"
+		op rmdir "$cfs/$first"
+		[ "$got" = "$wanted" ] || wrong+="$second after $first: $got; "
+		[ "$lines" = "$([ "$wanted" = ok ] && echo 0 || echo 1)" ] || wrong+="$second after $first: $lines lines; "
+		first=$2 second=$1
+	done
 }
-for (["a", "a1"], ["a", "a0"], ["a", "a01"], ["a", "a1234567890"], ["a1", "a1p1"], ["7", "7p1"], ["7", "7p42"],
-     ["x-", "x-9"], ["x.", "x.3"], ["_", "_1"], ["q1p", "q1p2"], ["7p1", "7p1p1"], ["x" x 24, "x" x 24 . "1"]) {
-	is(both(@$_, "EEXIST"), "", "'$_->[0]' and '$_->[1]' exclude each other");
-}
-for (["7", "72"], ["a", "ap1"], ["a", "b1"], ["a", "A1"], ["a1", "a12"], ["a1", "a1p"], ["a1", "a1x1"], ["a", "a1p1"],
-     ["a", "a1b"], ["a", "a-1"], ["7", "7p"], ["7p", "7q1"], ["7", "7p1x"]) {
-	is(both(@$_, "ok"), "", "'$_->[0]' and '$_->[1]' can be there together");
-}
-is($refusals > 20, 1, "refusals were seen");
-for ("mybrd", "1", "2", "1p1", "2p15", "features") {
-	is(mkdir("$cfs/$_") ? "ok" : error_name(), "EEXIST", "'$_' is taken from load time on");
-	rmdir("$cfs/$_");
-}
-for ("12", "3", "11p1", "mybrd1", "mybrdp1") {
-	is(mkdir("$cfs/$_") ? "ok" : error_name(), "ok", "'$_' is not");
-	rmdir("$cfs/$_");
-}
-END
+for pair in a:a1 a:a0 a:a01 a:a1234567890 a1:a1p1 7:7p1 7:7p42 x-:x-9 x.:x.3 _:_1 q1p:q1p2 7p1:7p1p1 \
+	"$(repeated 24 x):$(repeated 24 x)1"; do
+	both "${pair%:*}" "${pair#*:}" EEXIST
+	is "$wrong" "" "'${pair%:*}' and '${pair#*:}' exclude each other"
+done
+for pair in 7:72 a:ap1 a:b1 a:A1 a1:a12 a1:a1p a1:a1x1 a:a1p1 a:a1b a:a-1 7:7p 7p:7q1 7:7p1x; do
+	both "${pair%:*}" "${pair#*:}" ok
+	is "$wrong" "" "'${pair%:*}' and '${pair#*:}' can be there together"
+done
+for name in mybrd 1 2 1p1 2p15 features; do
+	op mkdir $cfs/$name
+	is "$said" EEXIST "'$name' is taken from load time on"
+done
+for name in 12 3 11p1 mybrd1 mybrdp1; do
+	op mkdir $cfs/$name
+	is "$said" ok "'$name' is not"
+	op rmdir $cfs/$name
+done
 
 # A name counts from mkdir to rmdir, powered or not, and is free again after that.
 mkdir $cfs/a

@@ -22,17 +22,9 @@ for value in 32M 25% 100% 1% 12345 0 50%; do
 	ok "mem_limit=$value is taken" bash -c "echo $value >$param"
 	is "$(cat $param)" "$value" "and shown back"
 done
-run_perl <<'END'
-my $param = "/sys/module/mybrd/parameters/mem_limit";
-my $wrong = "";
-for my $value (qw(0% 101% 50%% 5x% -1 50%x %), "1 %", "x" x 30) {
-	logged();
-	my $so = not_one_line(put($param, $value), "mem_limit", $value);
-	$wrong .= "'$value': $so; " if $so;
-	$wrong .= "'$value' shows; " if slurp($param) ne "50%";
-}
-is($wrong, "", "the module's mem_limit: bad values are EINVAL and one line, and change nothing");
-END
+bad_values $param mem_limit 0% 101% 50%% 5x% -1 50%x % "1 %" "$(repeated 30 x)"
+[ "$(cat $param)" = 50% ] || wrong+="it is $(cat $param)"
+is "$wrong" "" "the module's mem_limit: bad values are EINVAL and one line, and change nothing"
 
 # The highest limit is as good as none.
 target a size=16M mem_limit=18446744073709551615
@@ -42,7 +34,7 @@ echo 50% >$param
 remove a
 
 limits() {
-	local mode=$1 i before after
+	local mode=$1 i before after times failed
 	target a size=64M mem_limit=1M queue_mode="$mode"
 	target b size=64M queue_mode="$mode"
 
@@ -76,8 +68,9 @@ limits() {
 
 	# All or nothing: half of the range is there, and more than half of the rest would fit.
 	target a size=16M mem_limit=4M queue_mode="$mode"
-	perl -e 'print "a" x 4096, "\0" x 4096 for 1 .. 128' >/tmp/half
-	dd if=/tmp/half of=/dev/mybrd-a bs=4k seek=2048 oflag=direct conv=notrunc,sparse status=none
+	for ((i = 0; i < 128; i++)); do
+		op write /dev/mybrd-a $((8388608 + i * 8192)) 4096 97
+	done
 	is "$(counter mybrd-a pages)" 128 "$mode: 1 MiB, every other page of it written"
 	try /dev/mybrd-a 4k 796 status=none
 	before="$(sum /dev/mybrd-a) $(cd /sys/block/mybrd-a/mybrd && grep . pages inserts frees)"
@@ -93,98 +86,86 @@ limits() {
 
 	# What waits for a grace period is waited for.
 	discard /dev/mybrd-a
-	run_perl "$mode" "$(rounds 100 30)" <<'END'
-my ($mode, $times) = @ARGV;
-my $failed = 0;
-sysopen(my $h, "/dev/mybrd-a", O_RDWR | 040000) or die "open: $!";	# O_DIRECT
-my $data = "x" x (256 << 10);
-my $all = pack "QQ", 0, 4 << 20;
-for (1 .. $times) {
-	sysseek $h, 0, 0;
-	for (1 .. 16) { $failed++ if !defined syswrite $h, $data }
-	ioctl($h, 0x1277, $all) or die "discard: $!";
-}
-is($failed, 0, "$mode: filling to the limit and discarding, $times times in a row, never fails");
-END
+	times=$(rounds 100 30)
+	failed=0
+	for ((i = 0; i < times * 16; i++)); do
+		op write /dev/mybrd-a $((i % 16 << 18)) $((1 << 18)) 120 || ((++failed))
+		((i % 16 < 15)) || op discard /dev/mybrd-a 0 $((4 << 20)) || ((++failed))
+	done
+	is $failed 0 "$mode: filling to the limit and discarding, $times times in a row, never fails"
 	remove a
 }
 for mode in $(modes); do limits "$mode"; done
 
 # The counters are exact, and a write fails if and only if it does not fit: against a model.
-run_perl "$(modes)" <<'END'
-my ($pages, $limit, $size) = (256, 100, 1 << 20);
-my $random = join "", map { pack "N", rand 1 << 32 } 1 .. 1 << 18;
-for my $mode (split " ", $ARGV[0]) {
-	srand(my $seed = time);
-	mkdir "$cfs/m" or die "mkdir: $!";
-	put("$cfs/m/$_->[0]", $_->[1])
-		for ["size", $size], ["mem_limit", $limit * 4096], ["queue_mode", $mode], ["power", 1];
-	sysopen(my $h, "/dev/mybrd-m", O_RDWR | 040000) or die "open: $!";	# O_DIRECT
-	my $counter = sub { slurp("/sys/block/mybrd-m/mybrd/$_[0]") };
-	my $model = "\0" x $size;
-	my (%there, %did, @wrong);
-	my ($inserts, $frees, $refused, $peak) = (0, 0, 0, 0);
-	for my $step (1 .. 500) {
-		my $op = (qw(write write write write discard zero punch))[rand 7];
-		my $len = 512 * (1 + int rand($op eq "write" && rand() < 0.8 ? 64 : 1024));
-		my $off = 512 * int rand(($size - $len) / 512 + 1);
-		my ($first, $last) = ($off >> 12, ($off + $len - 1) >> 12);
-		if ($op eq "write") {
-			my $data = substr $random, 4 * int rand(1000), $len;
-			$len = length $data;
-			$last = ($off + $len - 1) >> 12;
-			my @new = grep { !$there{$_} } $first .. $last;
-			my $fits = keys(%there) + @new <= $limit;
-			sysseek $h, $off, 0;
-			my $put = syswrite $h, $data;
-			my $error = defined $put ? $put : error_name();
-			push @wrong, "step $step: " . @new . " pages beside " . keys(%there) . ": $error"
-				if $error ne ($fits ? $len : "ENOSPC");
-			if (defined $put) {
-				$there{$_} = 1 for @new;
-				$inserts += @new;
-				substr $model, $off, $len, $data;
-			} else {
-				$refused++;
-			}
-			$op .= $fits ? " fits" : " does not fit";
-		} else {
-			# BLKDISCARD, BLKZEROOUT, fallocate(PUNCH_HOLE | KEEP_SIZE)
-			my $done = $op eq "discard" ? ioctl($h, 0x1277, pack "QQ", $off, $len) :
-				   $op eq "zero" ? ioctl($h, 0x127f, pack "QQ", $off, $len) :
-				   syscall(285, fileno $h, 3, $off, $len) == 0;
-			push @wrong, "step $step: $op: $!" if !$done;
-			substr $model, $off, $len, "\0" x $len;
-			if ($op ne "zero") {
-				$first++ if $off & 4095;
-				$last-- if $off + $len & 4095;
-				delete $there{$_} and $frees++ for $first .. $last;
-			}
-		}
-		$did{$op}++;
-		$peak = keys %there if keys %there > $peak;
-		my $got = $counter->("pages") . " " . $counter->("inserts");
-		push @wrong, "step $step, $op: pages and inserts are $got, not " . keys(%there) . " $inserts"
-			if $got ne keys(%there) . " $inserts";
-	}
-	for (1 .. 100) {
-		last if $counter->("waiting_pages") == 0;
-		select undef, undef, undef, 0.05;
-	}
-	sysseek $h, 0, 0;
-	my $data = "";
-	sysread $h, $data, 65536, length $data for 1 .. 16;
-	close $h;
-	print "# seed $seed: ", join(", ", map { "$_ $did{$_}" } sort keys %did), "\n";
-	is(join("; ", @wrong[0 .. ($#wrong < 4 ? $#wrong : 4)]), "", "$mode: 500 operations at random: ENOSPC if and only if it does not fit, pages as the model has");
-	is(join(" ", map { $counter->($_) } qw(pages inserts frees waiting_pages peak_pages enospc)),
-	   keys(%there) . " $inserts $frees 0 $peak $refused", "$mode: in the end each counter is exact");
-	is($data eq $model, 1, "$mode: and the disk holds what the model holds");
-	is(scalar(keys %did), 5, "$mode: all kinds of operations were there");
-	put("$cfs/m/power", 0);
-	rmdir "$cfs/m";
+against_model() {
+	local mode=$1 limit=100 size=$((1 << 20)) wrong=() there=() have=0 inserts=0 frees=0 refused=0 peak=0
+	local dir=/sys/block/mybrd-m/mybrd seed=${SEED:-$RANDOM} step kinds what len off first last new page pattern got
+	local -A did=()
+	RANDOM=$seed
+	kinds=(write write write write discard zero punch)
+	target m size=$size mem_limit=$((limit * 4096)) queue_mode="$mode"
+	rm -f /tmp/model
+	truncate -s $size /tmp/model
+	for step in {1..500}; do
+		what=${kinds[RANDOM % 7]}
+		len=$((512 * (1 + RANDOM % 1024)))
+		[ "$what" != write ] || ((RANDOM % 5 == 0)) || len=$((512 * (1 + RANDOM % 64)))
+		off=$((512 * (RANDOM % ((size - len) / 512 + 1))))
+		first=$((off >> 12)) last=$(((off + len - 1) >> 12))
+		if [ "$what" = write ]; then
+			new=0
+			for ((page = first; page <= last; page++)); do
+				((${there[page]:-0})) || ((++new))
+			done
+			pattern=$((RANDOM % 256))+$((RANDOM % 256))
+			op write /dev/mybrd-m $off $len $pattern
+			if ((have + new <= limit)); then
+				what+=' fits'
+				[ "$said" = ok ] || wrong+=("step $step: $new pages beside $have: $said")
+			else
+				what+=' does not fit'
+				[ "$said" = ENOSPC ] || wrong+=("step $step: $new pages beside $have: $said")
+			fi
+			if [ "$said" = ok ]; then
+				op write /tmp/model $off $len $pattern
+				for ((page = first; page <= last; page++)); do there[page]=1; done
+				have=$((have + new)) inserts=$((inserts + new))
+			else
+				((++refused))
+			fi
+		else
+			op "$what" /dev/mybrd-m $off $len || wrong+=("step $step: $what: $said")
+			op punch /tmp/model $off $len
+			if [ "$what" != zero ]; then
+				((off % 4096 == 0)) || ((++first))
+				(((off + len) % 4096 == 0)) || ((--last))
+				for ((page = first; page <= last; page++)); do
+					((${there[page]:-0})) || continue
+					there[page]=0
+					have=$((have - 1)) frees=$((frees + 1))
+				done
+			fi
+		fi
+		did[$what]=$((${did[$what]:-0} + 1))
+		((peak >= have)) || peak=$have
+		read -r got <$dir/pages
+		[ "$got" = $have ] || wrong+=("step $step, $what: $got pages, not $have")
+		read -r got <$dir/inserts
+		[ "$got" = $inserts ] || wrong+=("step $step, $what: $got inserts, not $inserts")
+	done
+	settled mybrd-m
+	diag "seed $seed: $(for what in "${!did[@]}"; do printf '%s %d, ' "$what" "${did[$what]}"; done)"
+	is "$(printf '%s; ' "${wrong[@]:0:5}")" "; " \
+		"$mode: 500 operations at random: ENOSPC if and only if it does not fit, pages as the model has"
+	is "$(cd $dir && cat pages inserts frees waiting_pages peak_pages enospc | xargs)" \
+		"$have $inserts $frees 0 $peak $refused" "$mode: in the end each counter is exact"
+	ok "$mode: and the disk holds what the model holds" sh -c \
+		'dd if=/dev/mybrd-m bs=64k iflag=direct status=none | cmp - /tmp/model'
+	is ${#did[@]} 5 "$mode: all kinds of operations were there"
+	remove m
 }
-END
+for mode in $(modes); do against_model "$mode"; done
 
 # A disk of 4 GiB in a machine of 512 MiB
 oom_kills() { dmesg | grep -ciE 'out of memory|oom-kill|invoked oom'; }

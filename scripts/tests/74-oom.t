@@ -19,29 +19,10 @@ kills() { log_since "$1" | grep -c 'Killed process'; }
 # Processes, one after the other, that want more memory than there is, and are the first to be
 # killed for it. Each tells the kernel log its name. No program is read from a disk for them,
 # which takes long where memory is short.
-cat >/tmp/hogs.pl <<'END'
-sub put {
-	my ($file, $text) = @_;
-	open(my $handle, ">", $file) or die;
-	print $handle $text;
-	close $handle or die;
-}
-for (@ARGV) {
-	put("/dev/kmsg", "test: $_\n");
-	defined(my $pid = fork) or die;
-	if (!$pid) {
-		put("/proc/self/oom_score_adj", "1000");
-		# mmap(NULL, 8 MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
-		syscall(9, 0, 8 << 20, 3, 0x8022, -1, 0) for 1 .. 200;
-		exit;
-	}
-	waitpid($pid, 0);
-	print $? & 127, "\n";
-}
-END
 # kill_each NAME...: the signals that ended them, and how many processes the kernel has killed
 kill_each() {
-	killed="$(perl /tmp/hogs.pl "$@" | xargs) $(kills "$1")"
+	killed=$("$payload/ops" eat "$@")
+	killed="${killed#ok } $(kills "$1")"
 }
 
 # soon FIRST: from the first line about the disks to the last kill it was less than ten seconds,

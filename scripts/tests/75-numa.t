@@ -45,16 +45,9 @@ for cpu in 0 1; do
 	remove a
 done
 
-run_perl <<'END'
-mkdir "$cfs/a";
-my $wrong = "";
-for my $value (2, 63, 1023, 1024, 99999999999, -2, "01x", "node1", "0-1") {
-	logged();
-	my $so = not_one_line(put("$cfs/a/home_node", $value), "home_node", $value);
-	$wrong .= "'$value': $so; " if $so;
-}
-is($wrong, "", "a node that is not there: EINVAL and one line");
-is(slurp("$cfs/a/home_node"), "-1", "and nothing has changed");
-rmdir "$cfs/a";
-END
+mkdir $cfs/a
+bad_values $cfs/a/home_node home_node 2 63 1023 1024 99999999999 -2 01x node1 0-1
+is "$wrong" "" "a node that is not there: EINVAL and one line"
+is "$(get a home_node)" -1 "and nothing has changed"
+rmdir $cfs/a
 done_testing

@@ -9,77 +9,79 @@ set -u
 load size=1M
 no_udev
 
-run_perl "$(rounds 256 64)" <<'END'
-my ($many) = @ARGV;
-sub now { my $t = "\0" x 16; syscall(228, 1, $t); my ($s, $ns) = unpack "qq", $t; return $s * 1000 + $ns / 1e6 }
-sub add { my ($name) = @_; mkdir("$cfs/$name") or die "mkdir $name: $!"; my $e = put("$cfs/$name/power", "1"); die "$name: $e" if $e }
-sub take { my ($name) = @_; my $e = put("$cfs/$name/power", "0"); die "$name: $e" if $e; rmdir("$cfs/$name") or die "rmdir $name: $!" }
-sub least { return (sort { $a <=> $b } @_)[0] }
+many=$(rounds 256 64)
+failed=
+add() { op mkdir "$cfs/$1" && op put "$cfs/$1/power" 1 || failed+="$1: $said; "; }
+take() { op put "$cfs/$1/power" 0 && op rmdir "$cfs/$1" || failed+="$1: $said; "; }
 
-# Milliseconds to add and to remove one, the least of several: what else the host does only makes it longer.
-sub measure {
-	my ($times) = @_;
-	my (@add, @take);
-	for (1 .. $times) {
-		my $start = now();
-		add("one");
-		push @add, now() - $start;
-		$start = now();
-		take("one");
-		push @take, now() - $start;
-	}
-	return (least(@add), least(@take));
+# measure: sets $adding and $removing to the microseconds that one takes, the least of 15: what else the
+# host does only makes it longer
+measure() {
+	local start took
+	adding=999999999 removing=999999999
+	for _ in {1..15}; do
+		start=${EPOCHREALTIME/./}
+		add one
+		took=$((${EPOCHREALTIME/./} - start))
+		((took >= adding)) || adding=$took
+		start=${EPOCHREALTIME/./}
+		take one
+		took=$((${EPOCHREALTIME/./} - start))
+		((took >= removing)) || removing=$took
+	done
 }
+# pattern I: what the Ith target holds
+pattern() { pattern=$(($1 % 251))+$(($1 % 7 + 1)); }
 
-measure(3);
-my @alone = measure(15);
-my $start = now();
-add("n$_-") for 1 .. $many;
-printf "# adding %d targets: %.0f ms\n", $many, now() - $start;
-my @nodes = grep { -b } glob "/dev/mybrd-n*-";
-is(scalar @nodes, $many, "$many targets have as many nodes");
-is(slurp("/sys/kernel/debug/mybrd/targets") =~ s/\n//gr =~ s/mybrd-n\d+-/!/gr =~ tr/!//, $many, "all are listed");
+measure
+measure
+adding_alone=$adding removing_alone=$removing
+start=${EPOCHREALTIME/./}
+for ((i = 1; i <= many; i++)); do add "n$i-"; done
+diag "adding $many targets: $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+is "$failed$(find /dev -name 'mybrd-n*-' -type b | wc -l)" "$many" "$many targets have as many nodes"
+is "$(grep -c '^n[0-9]*- mybrd-n' "$debugfs/targets")" "$many" "all are listed"
 
 # A busy minute of the host passes; a walk over all targets does not.
-my @among = measure(15);
-for (1 .. 4) {
-	last if $among[0] < 1.5 * $alone[0] && $among[1] < 1.5 * $alone[1];
-	sleep 2;
-	my @again = measure(15);
-	@among = (least($among[0], $again[0]), least($among[1], $again[1]));
-}
-for (0, 1) {
-	my $what = (qw(adding removing))[$_];
-	printf "# %s one: %.2f ms alone, %.2f ms among %d\n", $what, $alone[$_], $among[$_], $many;
-	is($among[$_] < 2 * $alone[$_] + 1 ? "no" : sprintf("%.2f ms", $among[$_]), "no",
-		"$what one takes no longer among $many targets");
-}
+measure
+adding_among=$adding removing_among=$removing
+for _ in 1 2 3 4; do
+	((2 * adding_among >= 3 * adding_alone || 2 * removing_among >= 3 * removing_alone)) || break
+	sleep 2
+	measure
+	((adding >= adding_among)) || adding_among=$adding
+	((removing >= removing_among)) || removing_among=$removing
+done
+diag "adding one: $adding_alone us alone, $adding_among us among $many"
+diag "removing one: $removing_alone us alone, $removing_among us among $many"
+in_range $adding_among 0 $((2 * adding_alone + 1000)) "adding one takes no longer among $many targets"
+in_range $removing_among 0 $((2 * removing_alone + 1000)) "removing one takes no longer among $many targets"
 
 # Each has its own data.
-my $wrong = 0;
-for my $round (0, 1) {
-	for (1 .. $many) {
-		sysopen(my $h, "/dev/mybrd-n$_-", $round ? O_RDONLY : O_WRONLY) or die "open: $!";
-		my $mine = pack("N", $_) x 1024;
-		if ($round) {
-			sysread $h, my $data, 4096;
-			$wrong++ if $data ne $mine;
-		} else {
-			syswrite $h, $mine;
-		}
-	}
-}
-is($wrong, 0, "each holds what was written to it, and nothing else");
-is(join(" ", map { slurp("/sys/block/mybrd-n$_-/mybrd/pages") } 1 .. $many), join(" ", (1) x $many), "one page each");
+for ((i = 1; i <= many; i++)); do
+	pattern $i
+	op write "/dev/mybrd-n$i-" 0 4096 $pattern || failed+="n$i-: $said; "
+done
+for ((i = 1; i <= many; i++)); do
+	pattern $i
+	op check "/dev/mybrd-n$i-" 0 4096 $pattern || failed+="n$i-: $said; "
+	[ "$(counter "mybrd-n$i-" pages)" = 1 ] || failed+="n$i-: not one page; "
+done
+is "$failed" "" "each holds one page, with what was written to it"
 
-$start = now();
-for my $first (1 .. 8) {
-	next if fork;
-	for (my $i = $first; $i <= $many; $i += 8) { take("n$i-") }
-	exec "true";
-}
-1 while wait != -1;
-printf "# removing %d targets, eight at a time: %.0f ms\n", $many, now() - $start;
-is(scalar(() = glob "$cfs/*/ /dev/mybrd-*"), 0, "they can all be removed again");
-END
+start=${EPOCHREALTIME/./}
+pids=()
+for first in {1..8}; do
+	(
+		for ((i = first; i <= many; i += 8)); do take "n$i-"; done
+		[ -z "$failed" ]
+	) &
+	pids+=($!)
+done
+for pid in "${pids[@]}"; do
+	wait "$pid" || failed+="process $pid; "
+done
+is "$failed" "" "they can all be removed again"
+diag "removing $many targets, eight at a time: $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+is "$(find $cfs -mindepth 1 -type d) $(find /dev -name 'mybrd-*')" " " "and nothing of them is left"
 done_testing

@@ -4,6 +4,7 @@
 # is called: a good value is taken, anything else is EINVAL and one line, and
 # the module works afterwards as before.
 
+# shellcheck disable=SC2016,SC2054,SC1003,SC2034 # strings are no code; arrays are named
 set -u
 . "$(dirname "$0")/configfs.sh"
 
@@ -30,199 +31,275 @@ dmesg -n 3
 dmesg --follow-new >/tmp/dmesg &
 follower=$!
 
-prelude=/tmp/strings.pl
-RARE=$(rounds 1 4) LOADS=$(rounds 10 4)
-export RARE LOADS
-cat >$prelude <<'END'
-my $seed = $ENV{SEED} // time;
-srand $seed;
-print "# SEED=$seed\n";
-my $max = 9223372036854775296;
+rare=$(rounds 1 4)	# of the strings one in so many is tried
+loads=$(rounds 10 4)
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+diag "SEED=$seed"
+LC_ALL=C
 
-my @hostile = (" ", "\n", "\n\n", "\0", "\0\0\0", "1\0", "1\0garbage", "\t1", " 1", "1 ", "1\n", "1\n\n", "1\n2", "\r\n", "1\r\n",
-	"-1", "-0", "+0", "+1", "--1", "+-1", "00", "01", "007", "0x10", "0b1", "1e3", "1.5", "1,5", "1_000",
-	"BUG: KASAN", "WARNING: Oops",
-	"%s", "%n", "%s%n%x%p", "%1\$n", "%%", "50%", "%pV", "%*pE", "\\", "\\n", "\\0", "'", '"', '""', "`id`", '$(id)', ";", "|", "&",
-	"../..", "/", "/dev/null", "*", "?", "[a-z]", "{}", "<>", "\x1b[2J", "\x07", "\x7f", "\x80", "\xff", "\xff" x 64, "\xfe\xff",
-	"\xc3\xa4\xc3\xb6", "\xd9\xa1", "\xef\xbc\x91", "\xe2\x80\x8b1", "\xef\xbb\xbf1", "\xf0\x9f\x92\xbe",
-	"127", "128", "255", "256", "257", "32767", "32768", "65535", "65536", "2147483647", "2147483648", "-2147483648", "-2147483649",
-	"4294967295", "4294967296", "4294967297", "4294967808", "9223372036854775295", "9223372036854775296", "9223372036854775807",
-	"9223372036854775808", "18446744073709551104", "18446744073709551615", "18446744073709551616", "99999999999999999999999999999",
-	"-9223372036854775808", "8E", "7E", "16E", "15E", "17592186044415M", "17592186044416M", "1K", "1k", "1M", "1G", "1T", "1P", "1KB",
-	"1KiB", "1KK", "K", "k1", "1 K", "null", "NULL", "(null)", "nan", "inf", "true", "false", "on", "off", "onn", "offf", "o", "of", "yes",
-	"no", "y", "n", "Y", "N", "t", "f", "bio", "mq", "BIO", "Mq", "bio\n", "mq\n\n", "bi", "bioo", "rq", "bio mq", "bio,mq", "b", "512", "1024",
-	"2048", "4096", "4096\n", "8192", "513", "511", "0", "0\n", "2", "64", "10240", "10241", "1" x 31, "0" x 30 . "1", "0" x 31 . "1", "0" x 40 . "1",
-	"0" x 4095, "9" x 4095, "a" x 4095, "1" x 4096, "\n" x 4095, " " x 4095, "%s" x 2047, "\xff" x 4095, "a" x 4096, "mq" . " " x 4000);
-my @good = qw(512 4096 1M 64M 1G 0 1 -1 bio mq 50% 2 64 on off);
-sub one { my ($chars, $most) = @_; return join "", map { chr $chars->[rand @$chars] } 1 .. 1 + int rand $most }
-my (@bytes, @printable, @digits) = ();
-@bytes = (0 .. 255);
-@printable = (32 .. 126);
-@digits = map { ord } split //, "0123456789KMGTkmg%-+.x\n";
-sub any {
-	my $how = int rand 7;
-	return one(\@bytes, 40) if $how == 0;
-	return one(\@printable, 40) if $how == 1;
-	return one(\@digits, 6) if $how == 2;
-	return one(\@digits, 24) if $how == 3;
-	return $good[rand @good] . one(rand() < 0.5 ? \@bytes : \@digits, 3) if $how == 4;
-	return one(rand() < 0.5 ? \@bytes : \@digits, 3) . $good[rand @good] if $how == 5;
-	my $text = $good[rand @good];
-	substr($text, rand length $text, 1) = chr rand 256;
-	return $text;
+# Strings, escaped as "ops -h" says
+hostile=(' ' '\n' '\n\n' '\x00' '\x00\x00\x00' '1\x00' '1\x00garbage' '\t1' ' 1' '1 ' '1\n' '1\n\n' '1\n2' '\x0d\n' '1\x0d\n'
+	-1 -0 +0 +1 --1 +-1 00 01 007 0x10 0b1 1e3 1.5 1,5 1_000 'BUG: KASAN' 'WARNING: Oops'
+	%s %n %s%n%x%p '%1$n' %% 50% %pV '%*pE' '\\' '\\n' '\\0' "'" '"' '""' '`id`' '$(id)' ';' '|' '&'
+	../.. / /dev/null '*' '?' '[a-z]' '{}' '<>' '\x1b[2J' '\x07' '\x7f' '\x80' '\xff' "$(repeated 64 '\xff')" '\xfe\xff'
+	'\xc3\xa4\xc3\xb6' '\xd9\xa1' '\xef\xbc\x91' '\xe2\x80\x8b1' '\xef\xbb\xbf1' '\xf0\x9f\x92\xbe'
+	127 128 255 256 257 32767 32768 65535 65536 2147483647 2147483648 -2147483648 -2147483649
+	4294967295 4294967296 4294967297 4294967808 9223372036854775295 9223372036854775296 9223372036854775807
+	9223372036854775808 18446744073709551104 18446744073709551615 18446744073709551616 99999999999999999999999999999
+	-9223372036854775808 8E 7E 16E 15E 17592186044415M 17592186044416M 1K 1k 1M 1G 1T 1P 1KB
+	1KiB 1KK K k1 '1 K' null NULL '(null)' nan inf true false on off onn offf o of yes
+	no y n Y N t f bio mq BIO Mq 'bio\n' 'mq\n\n' bi bioo rq 'bio mq' bio,mq b 512 1024
+	2048 4096 '4096\n' 8192 513 511 0 '0\n' 2 64 10240 10241 "$(repeated 31 1)" "$(repeated 30 0)1" "$(repeated 31 0)1" "$(repeated 40 0)1"
+	"$(repeated 4095 0)" "$(repeated 4095 9)" "$(repeated 4095 a)" "$(repeated 4096 1)" "$(repeated 4095 '\n')"
+	"$(repeated 4095 ' ')" "$(repeated 2047 %s)" "$(repeated 4095 '\xff')" "$(repeated 4096 a)" "mq$(repeated 4000 ' ')")
+good=(512 4096 1M 64M 1G 0 1 -1 bio mq 50% 2 64 on off)
+bytes=() printable=() digits=({0..9} K M G T k m g % - + . x '\n')
+for i in {0..255}; do
+	if ((i == 10)); then
+		char='\n'
+	elif ((i == 9)); then
+		char='\t'
+	elif ((i == 92)); then
+		char='\\'
+	elif ((i < 32 || i > 126)); then
+		printf -v char '\\x%02x' "$i"
+	else
+		printf -v char '\\x%02x' "$i"
+		printf -v char %b "$char"
+	fi
+	bytes+=("$char")
+	((i < 32 || i > 126)) || printable+=("$char")
+done
+
+# one CHARACTERS MOST: adds so many at most, at random, to $text
+one() {
+	local -n chars=$1
+	local n=$((1 + RANDOM % $2))
+	while ((n--)); do text+=${chars[RANDOM % ${#chars[@]}]}; done
 }
-# strings(N): all hostile ones, and as many of any kind
-sub strings { return (@hostile, map { any() } 1 .. $_[0]) }
-# some(STRINGS): all of them, or one in RARE
-sub some { return grep { rand() * $ENV{RARE} < 1 } @_ }
+bytes_or_digits() { if ((RANDOM % 2)); then one bytes "$1"; else one digits "$1"; fi; }
+# any: sets $text to anything
+any() {
+	local word=${good[RANDOM % ${#good[@]}]} at
+	text=
+	case $((RANDOM % 7)) in
+	0) one bytes 40 ;;
+	1) one printable 40 ;;
+	2) one digits 6 ;;
+	3) one digits 24 ;;
+	4) text=$word; bytes_or_digits 3 ;;
+	5) bytes_or_digits 3; text+=$word ;;
+	6) at=$((RANDOM % ${#word})); text=${word:0:at}; one bytes 1; text+=${word:at + 1} ;;
+	esac
+}
+# strings N: sets the array to all hostile ones and as many of any kind, or to one in $rare of those
+strings() {
+	local i all=("${hostile[@]}")
+	for ((i = 0; i < $1; i++)); do
+		any
+		all+=("$text")
+	done
+	strings=()
+	for text in "${all[@]}"; do
+		((RANDOM % rare)) || strings+=("$text")
+	done
+}
 
 # What is good, said once more: the C code is not asked.
-sub bytes_of {
-	my ($text) = @_;
-	return undef if $text !~ /\A(\d{1,31})([KMGTPE]?)\n?\z/i;
-	my ($digits, $shift) = ($1, 10 * index "_KMGTPE", uc($2 || "_"));
-	$digits =~ s/^0+(?=.)//;
-	return undef if length $digits > 20 || (length $digits == 20 && $digits gt "18446744073709551615");
-	return 0 + $digits > ~0 >> $shift ? undef : (0 + $digits) << $shift;
+newline='(\\n)?$'
+# bytes_of TEXT: a number of bytes below 2^64? Sets $value, to 0 where it is 2^63 at least.
+bytes_of() {
+	local units=_KMGTPE number unit most
+	[[ $1 =~ ^([0-9]{1,31})([KMGTPEkmgtpe]?)$newline ]] || return
+	number=${BASH_REMATCH[1]} unit=${BASH_REMATCH[2]^^}
+	number=${number#"${number%%[!0]*}"}
+	number=${number:-0}
+	units=${units%"${unit:-_}"*}
+	most=18446744073709551615
+	((${#units} == 0)) || most=$(((1 << (64 - 10 * ${#units})) - 1))
+	no_more "$number" $most || return
+	value=0
+	no_more "$number" $((9223372036854775807 >> 10 * ${#units})) && value=$((number << 10 * ${#units}))
+	return 0
 }
-sub number { my ($text, $min, $max) = @_; return $text =~ /\A[-+]?\d+\n?\z/ && $text >= $min && $text <= $max }
-sub in { my ($text, @all) = @_; return scalar grep { $text eq $_ || $text eq "$_\n" } @all }
-my $also = "";
-my $cpus = grep { -d } glob "/sys/devices/system/cpu/cpu[0-9]*";
-my %good = (
-	size		=> sub { my ($v, $bs) = (bytes_of($_[0]), $_[1]); return $v && $v <= $max && $v % $bs == 0 },
-	mem_limit	=> sub { return defined bytes_of($_[0]) },
-	blocksize	=> sub { return $_[0] =~ /\A\+?0*(512|1024|2048|4096)\n?\z/ && (!$_[2] || $_[2] % $1 == 0) },
-	discard		=> sub { return $_[0] =~ /\A([ytnf01$also]|on|of)/i },
-	home_node	=> sub { return $_[0] =~ /\A[-+]?\d+\n?\z/ && ($_[0] == 0 || $_[0] == -1) },
-	queue_mode	=> sub { return in($_[0], "bio", "mq") },
-	submit_queues	=> sub { return $_[0] !~ /^-/ && number($_[0], 1, $cpus) },
-	hw_queue_depth	=> sub { return $_[0] !~ /^-/ && number($_[0], 1, 10240) },
-	nr_devices	=> sub { return $_[0] !~ /^-/ && number($_[0], 1, 256) },
-	module_limit	=> sub {
-		my $text = $_[0] =~ s/\0.*//sr;
-		return 1 if $text =~ /\A(\d{1,3})%\n?\z/ && $1 >= 1 && $1 <= 100;
-		return defined bytes_of($text);
-	},
-);
-$good{power} = $good{discard};
-for my $name (keys %good) { my $is = $good{$name}; $good{$name} = sub { return 0 if $name ne "module_limit" && index($_[0], "\0") >= 0; return $is->(@_) } }
+# no_more A B: both without zeros in front
+no_more() { ((${#1} < ${#2})) || { ((${#1} == ${#2})) && [[ ! $1 > $2 ]]; }; }
+# number TEXT LEAST MOST: one without a minus sign
+number() {
+	[[ $1 =~ ^[+]?0*([0-9]*)$newline && $1 = *[0-9]* ]] || return
+	((${#BASH_REMATCH[1]} < 10 && ${BASH_REMATCH[1]:-0} >= $2 && ${BASH_REMATCH[1]:-0} <= $3))
+}
+also=
+cpus=$(nproc --all)
+# is_good NAME TEXT [BLOCKSIZE [SIZE]]
+is_good() {
+	local text=$2
+	if [ "$1" = module_limit ]; then
+		text=${text%%'\x00'*}
+	elif [[ $text = *'\x00'* ]]; then
+		return 1
+	fi
+	case $1 in
+	size) bytes_of "$text" && ((value > 0 && value <= 9223372036854775296 && value % $3 == 0)) ;;
+	mem_limit) bytes_of "$text" ;;
+	blocksize)
+		[[ $text =~ ^[+]?0*(512|1024|2048|4096)$newline ]] && ((${4:-0} % BASH_REMATCH[1] == 0))
+		;;
+	discard | power) [[ ${text,,} =~ ^([ytnf01$also]|on|of) ]] ;;
+	home_node) [[ $text =~ ^([-+]?0+|-0*1)$newline ]] ;;
+	queue_mode) [[ $text =~ ^(bio|mq)$newline ]] ;;
+	submit_queues) number "$text" 1 "$cpus" ;;
+	hw_queue_depth) number "$text" 1 10240 ;;
+	nr_devices) number "$text" 1 256 ;;
+	module_limit)
+		{ [[ $text =~ ^([0-9]{1,3})%$newline ]] && ((10#${BASH_REMATCH[1]} >= 1 && 10#${BASH_REMATCH[1]} <= 100)); } ||
+			bytes_of "$text"
+		;;
+	esac
+}
 
-my (%tried, %taken, @wrong);
-sub readable { my ($text) = @_; return (length $text > 60 ? substr($text, 0, 60) . "... (" . length($text) . ")" : $text) =~ s/[^ -~]/sprintf "\\x%02x", ord $&/ger }
-# judge(WHERE, NAME, TEXT, GOOD, ERROR, WANTED): one line for each EINVAL, none for what is taken
-sub judge {
-	my ($where, $name, $text, $good, $error, $wanted) = @_;
-	my @lines = logged();
-	$tried{$where}++;
-	$taken{$where}++ if !$error;
-	my $want = $good ? $wanted // 0 : "EINVAL";
-	my $so = "";
-	$so .= "got $error, not $want; " if $error ne $want;
-	$so .= @lines . " lines; " if @lines != ($error ? 1 : 0);
-	$so .= "'$name' is not in it; " if @lines && index($lines[0], $name) < 0;
-	push @wrong, "$name '" . readable($text) . "': $so@lines" if $so;
+tried=0 taken=0 total=0 wrong=()
+# judge NAME TEXT WANTED: the latest op said WANTED; one line for each error, none for what is taken
+judge() {
+	local answer=$said so='' shown=$2 expected=1
+	logged
+	((++tried))
+	[ "$answer" != ok ] || { ((++taken)); expected=0; }
+	[ "$answer" = "$3" ] || so+="got $answer, not $3; "
+	[ "$lines" = $expected ] || so+="$lines lines; "
+	[ "$lines" = 0 ] || [[ $line = *"$1"* ]] || so+="'$1' is not in it; "
+	[ "${#shown}" -le 60 ] || shown="${shown:0:60}... (${#shown})"
+	[ -z "$so" ] || wrong+=("$1 '$shown': $so$line")
 }
-sub verdict {
-	my ($where, $what) = @_;
-	print "# $where: $tried{$where} strings, ", $taken{$where} // 0, " taken\n";
-	is(join("\n", @wrong[0 .. ($#wrong < 5 ? $#wrong : 5)]), "", "$what: $tried{$where} strings, each taken if good, else EINVAL and one line");
-	is(($taken{$where} // 0) > 3 && $tried{$where} > 2 * $taken{$where}, 1, "$what: some were good and most were not");
-	@wrong = ();
+verdict() {
+	diag "$1: $tried strings, $taken taken"
+	is "$(printf '%s\n' "${wrong[@]:0:6}")" "" "$1: each string is taken if good, else EINVAL and one line"
+	ok "$1: some were good and most were not" [ $taken -gt 3 -a $tried -gt $((2 * taken)) ]
+	total=$((total + tried)) tried=0 taken=0 wrong=()
 }
-END
+# wanted ANSWER NAME TEXT [BLOCKSIZE [SIZE]]: sets $wanted to it where the text is good, else to EINVAL
+wanted() {
+	wanted=EINVAL
+	! is_good "${@:2}" || wanted=$1
+}
+# attr NAME TEXT: configfs takes 4095 bytes at a time
+attr() {
+	op put "$cfs/f/$1" "$2"
+	[ "$said" != short ] || [ ${#2} -le 4095 ] || said=ok
+}
 
-run_perl <<'END'
-mkdir "$cfs/f" or die "mkdir: $!";
-my @names = grep { $_ ne "disk" } @attrs;
+mkdir $cfs/f
 # Later kernels' kstrtobool() knows enable and disable.
-$also = "ed" if put("$cfs/f/discard", "e") eq "0";
-logged();
-
-# configfs takes 4095 bytes at a time
-sub attr {
-	my ($name, $text) = @_;
-	my $error = put("$cfs/f/$name", $text);
-	return $error eq "short write" && length $text > 4095 ? 0 : $error;
-}
+! op put $cfs/f/discard e || also='ed'
+logged
 
 # Off: everything can change. What power=1 makes of it is seen below.
-for my $name (grep { $_ ne "power" } @names) {
-	for my $text (some(strings(40))) {
-		my ($bs, $size) = (slurp("$cfs/f/blocksize"), slurp("$cfs/f/size"));
-		judge("off", $name, $text, scalar $good{$name}->($text, $bs, $size), attr($name, $text));
-	}
-}
-verdict("off", "attributes of a target that is off");
+names=(size blocksize discard mem_limit home_node queue_mode submit_queues hw_queue_depth)
+for name in "${names[@]}"; do
+	strings 40
+	for text in "${strings[@]}"; do
+		read -r bs <$cfs/f/blocksize
+		read -r size <$cfs/f/size
+		wanted ok "$name" "$text" "$bs" "$size"
+		attr "$name" "$text"
+		judge "$name" "$text" "$wanted"
+	done
+done
+verdict "attributes of a target that is off"
 
 # On: what can't change is EBUSY, a line too.
-put("$cfs/f/$_->[0]", $_->[1]) for ["size", "1M"], ["blocksize", 512], ["queue_mode", "mq"], ["submit_queues", 1],
-	["hw_queue_depth", 8], ["mem_limit", 0], ["home_node", -1], ["discard", 1];
-logged();
-is(put("$cfs/f/power", "1"), "0", "power=1 after all that");
-for my $name (@names) {
-	my $live = $name =~ /size|mem_limit|power/ && $name ne "blocksize";
-	for my $text ((strings(40))[map { 3 * $_ + rand 3 } 0 .. 69]) {
-		my $good = $good{$name}->($text, 512, slurp("$cfs/f/size"));
-		judge("on", $name, $text, $good, attr($name, $text), $live ? 0 : "EBUSY");
-		if ($name eq "power" && $good) {
-			put("$cfs/f/power", "1");
-			logged();
-		}
-	}
-}
-verdict("on", "attributes of a target that is on");
-is(put("$cfs/f/power", "0"), "0", "power=0 after all that");
-rmdir("$cfs/f") or die "rmdir: $!";
+for setting in size=1M blocksize=512 queue_mode=mq submit_queues=1 hw_queue_depth=8 mem_limit=0 home_node=-1 discard=1; do
+	set_ f ${setting%=*} ${setting#*=}
+done
+logged
+op put $cfs/f/power 1
+is "$said" ok "power=1 after all that"
+for name in "${names[@]}" power; do
+	case $name in
+	size | mem_limit | power) live=ok ;;
+	*) live=EBUSY ;;
+	esac
+	strings 40
+	for ((i = RANDOM % 3; i < ${#strings[@]}; i += 1 + RANDOM % 5)); do
+		text=${strings[i]}
+		read -r size <$cfs/f/size
+		wanted $live "$name" "$text" 512 "$size"
+		attr "$name" "$text"
+		judge "$name" "$text" "$wanted"
+		[ "$name" != power ] || [ "$wanted" != ok ] || { op put $cfs/f/power 1; logged; }
+	done
+done
+verdict "attributes of a target that is on"
+op put $cfs/f/power 0
+is "$said" ok "power=0 after all that"
+ok "and its directory can go" rmdir $cfs/f
 
 # The module's own limit
-my $param = "/sys/module/mybrd/parameters/mem_limit";
-logged();
-judge("param", "mem_limit", $_, scalar $good{module_limit}->($_), put($param, $_)) for some(strings(150));
-verdict("param", "the parameter mem_limit");
-is(put($param, "50%"), "0", "the default again");
+param=/sys/module/mybrd/parameters/mem_limit
+strings 150
+for text in "${strings[@]}"; do
+	wanted ok module_limit "$text"
+	op put $param "$text"
+	judge mem_limit "$text" "$wanted"
+done
+verdict "the parameter mem_limit"
+op put $param 50%
+is "$said" ok "the default again"
 
 # Directories
-logged();
-for my $name (some(strings(250)), map { "a" . one([map { ord } split //, "aZ0_.-%"], 27) } 1 .. 100) {
-	next if $name =~ m,[/\0], || length $name > 255 || $name =~ /\A\.{0,2}\z/;
-	my $good = $name =~ /\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,24}\z/;
-	my $error = mkdir("$cfs/$name") ? 0 : error_name();
-	judge("mkdir", "name", $name, $good, $error);
-	rmdir("$cfs/$name") or push @wrong, "rmdir: $!" if !$error;
-}
-verdict("mkdir", "names of directories");
-my $total = 0;
-$total += $_ for values %tried;
-is($total * $ENV{RARE} >= 2000 ? "enough" : $total, "enough", "that was $total strings");
-END
+strings 250
+name_chars=(a Z 0 _ . - %)
+for i in {1..100}; do
+	text=a
+	one name_chars 27
+	strings+=("$text")
+done
+logged
+for text in "${strings[@]}"; do
+	plain=${text//'\'x??/?}
+	plain=${plain//'\'?/?}
+	case $text in
+	'' | . | .. | */* | *'\x00'*) continue ;;
+	esac
+	[ ${#plain} -le 255 ] || continue
+	wanted=EINVAL
+	[[ ! $text =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,24}$ ]] || wanted=ok
+	op mkdir "$cfs/$text"
+	answer=$said
+	judge name "$text" "$wanted"
+	[ "$answer" != ok ] || op rmdir "$cfs/$text" || wrong+=("rmdir $text: $said")
+done
+verdict "names of directories"
+in_range $((total * rare)) 2000 999999 "that was $total strings"
 ok "the module works as before" healthy
 unload
 
 # The same at load
-run_perl "$ko" <<'END'
-my ($ko) = @ARGV;
-open(my $h, "<", $ko) or die "$ko: $!";
-my @strings = grep { length $_ < 1000 && !/["\0]/ } strings(60);
-my $gone = 0;
-my %sure = (size => "1M", blocksize => "4096", nr_devices => "2", queue_mode => "mq", mem_limit => "7%");
-logged();
-for my $name (sort keys %sure) {
-	for (1 .. $ENV{LOADS}) {
-		my $text = $_ == 1 ? $sure{$name} : $strings[rand @strings];
-		my $args = "$name=\"$text\"";
-		my $error = syscall(313, fileno $h, $args, 0) == 0 ? 0 : error_name();
-		my $oracle = $good{$name eq "mem_limit" ? "module_limit" : $name};
-		judge("insmod", $name, $text, scalar $oracle->($text, 512, 1 << 30), $error);
-		if (!$error) {
-			syscall(176, my $module = "mybrd", 2048) == 0 or die "rmmod: $!";
-		}
-		$gone++ if !-e "/sys/module/mybrd" && !glob "/dev/mybrd*";
-	}
-}
-verdict("insmod", "module parameters at load");
-is($gone, 5 * $ENV{LOADS}, "a refused load leaves nothing");
-END
+gone=0
+for setting in size=1M blocksize=4096 nr_devices=2 queue_mode=mq mem_limit=7%; do
+	name=${setting%=*}
+	strings 60
+	for ((i = 0; i < loads; i++)); do
+		text=${setting#*=}
+		until ((i == 0)); do
+			text=${strings[RANDOM % ${#strings[@]}]}
+			[[ ${#text} -ge 1000 || $text = *'"'* || $text = *'\x00'* ]] || break
+		done
+		wanted=EINVAL
+		case $name in
+		mem_limit) wanted ok module_limit "$text" ;;
+		*) wanted ok "$name" "$text" 512 $((1 << 30)) ;;
+		esac
+		op load "$ko" "$name=\"$text\""
+		answer=$said
+		judge "$name" "$text" "$wanted"
+		[ "$answer" != ok ] || op unload mybrd || wrong+=("rmmod: $said")
+		[ -e /sys/module/mybrd ] || [ -e /dev/mybrd ] || ((++gone))
+	done
+done
+verdict "module parameters at load"
+is $gone $((5 * loads)) "a refused load leaves nothing"
 load size=16M
 udevadm control --exit 2>/dev/null
 ok "and it loads and works" healthy
@@ -230,7 +307,7 @@ ok "and unloads" rmmod mybrd
 dmesg -n 7
 sleep 1
 kill $follower
-ok "the log was followed" [ "$(grep -c 'mybrd: .*must be' /tmp/dmesg)" -gt $((1000 / RARE)) ]
+ok "the log was followed" [ "$(grep -c 'mybrd: .*must be' /tmp/dmesg)" -gt $((1000 / rare)) ]
 is "$(bugs </tmp/dmesg)" "" "the log shows no bug"
 is "$(cat /proc/sys/kernel/tainted)" "$tainted" "and the kernel is tainted by none"
 done_testing

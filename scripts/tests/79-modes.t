@@ -80,17 +80,14 @@ remove a
 for mode in $(modes); do
 	target a size=64M queue_mode="$mode"
 	marker "nowait: begin $mode"
-	run_perl "$mode" <<'END'
-my ($mode) = @ARGV;
-sysopen(my $disk, "/dev/mybrd-a", O_RDWR | 040000) or die "open: $!";
-my $memory = "\0" x 8192;
-my $iov = pack("QQ", (unpack("Q", pack("p", $memory)) + 4095) & ~4095, 4096);
-# pwritev2
-my $put = sub { my $did = syscall(328, fileno $disk, $iov, 1, $_[0] << 12, 0, $_[1]); return $did < 0 ? error_name() : $did };
-my $nowait = 8;	# RWF_NOWAIT
-is($put->($_, $nowait), 4096, "$mode: a nowait write into a hole: page $_") for 5, 6, 70, 9000;
-is($put->($_, $nowait), 4096, "$mode: and over what is there: page $_") for 5, 9000;
-END
+	for page in 5 6 70 9000; do
+		op write-nowait /dev/mybrd-a $((page << 12)) 4096 97
+		is "$said" ok "$mode: a nowait write into a hole: page $page"
+	done
+	for page in 5 9000; do
+		op write-nowait /dev/mybrd-a $((page << 12)) 4096 98
+		is "$said" ok "$mode: and over what is there: page $page"
+	done
 	is "$(log_since "nowait: begin $mode" | grep mybrd-a)" "" "$mode: none of which is in the log"
 	remove a
 done

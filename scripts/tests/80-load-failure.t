@@ -13,122 +13,119 @@ set -u
 any_allocation_may_fail
 modprobe -q configfs || true
 udev_pause
-run_perl "$ko" <<'E'
-open(my $ko, "<", $ARGV[0]) or die "$ARGV[0]: $!";
-my @traces = ("/sys/module/mybrd", "/dev/mybrd", "/dev/mybrd-1", "/sys/kernel/debug/mybrd", "/sys/kernel/config/mybrd");
-
-# load NTH, PARAMS: with that allocation failing
-sub load {
-	my ($nth, $params) = ($_[0], "$_[1]\0");
-	return failing($nth, sub { syscall(313, fileno $ko, $params, 0) ? error_name() : 0 });	# finit_module
-}
-# unload [NTH]: likewise. Who has a disk open for a moment holds the module.
-sub unload {
-	my ($nth, $name, $error, $left) = ($_[0] // 0, "mybrd\0");
-	for (1 .. 50) {
-		($error, $left) = failing($nth, sub { syscall(176, $name, 2048) ? error_name() : 0 });	# delete_module
-		last if !$error;
-		select undef, undef, undef, 0.05;
-	}
-	return ($error, $left);
-}
-sub state { return -e "/sys/module/mybrd" ? slurp("/sys/module/mybrd/initstate") : "gone" }
-# allocations PARAMS: the error, where there is one, and how many a load makes
-sub allocations {
-	my ($error, $left) = load(1_000_000, $_[0]);
-	($error) = unload() if !$error;
-	return $error ? ($error, 1_000_000 - $left) : 1_000_000 - $left;
+traces() {
+	local file
+	for file in /sys/module/mybrd /dev/mybrd /dev/mybrd-1 "$debugfs" $cfs; do
+		[ ! -e "$file" ] || printf '%s ' "$file"
+	done
 }
 
-# opener FILE: a process that opens it as soon as it is there, and tells where the load then fails. It
-# does not keep it for long, as a module that is in use stays.
-sub opener {
-	my ($file) = @_;
-	defined(my $opener = fork) or die "fork: $!";
-	return $opener if $opener;
-	while (1) {
-		my $opened;
-		if (!sysopen($opened, $file, O_RDONLY)) {
-			select undef, undef, undef, 0.001;
-			next;
-		}
-		select undef, undef, undef, 0.2 if state() ne "live";
-		my $state = state();
-		if ($state ne "live") {
-			open(my $told, ">>", "/tmp/opened");
-			print $told " $file:$state";
-		}
-		close $opened;
-		select undef, undef, undef, 0.3;
-	}
+# unload_ [NTH]: with that allocation failing. Who has a disk open for a moment holds the module.
+unload_() {
+	for _ in {1..50}; do
+		failing "${1:-0}" unload mybrd && return
+		sleep 0.05
+	done
+	return 1
+}
+# allocations PARAMETERS: sets $error, where there is one, and $made to how many a load makes
+allocations() {
+	error=
+	failing 1000000 load "$ko" "$1" || error=$said
+	made=$((1000000 - left))
+	[ -n "$error" ] || unload_ || error=$said
+}
+state() {
+	state=gone
+	{ read -r state </sys/module/mybrd/initstate; } 2>/dev/null
 }
 
-sub failing_loads {
-	my ($mode, $step) = @_;
-	my $params = "size=1M queue_mode=$mode nr_devices=2";
-	allocations($params);	# what the kernel does once only
-	my ($one, $two) = (allocations("size=1M queue_mode=$mode"), allocations($params));
-	my $disk = $two - $one;
+# opener FILE: open it as soon as it is there, and tell where the load then fails. It is not kept
+# for long, as a module that is in use stays.
+opener() {
+	local state
+	while :; do
+		op open "$1" || { op nap 1; continue; }
+		state
+		[ "$state" = live ] || sleep 0.2
+		state
+		[ "$state" = live ] || printf ' %s:%s' "$1" "$state" >>/tmp/opened
+		op close
+		sleep 0.3
+	done
+}
+
+failing_loads() {
+	local mode=$1 step=${2:-} params="size=1M queue_mode=$1 nr_devices=2" one two disk begin end error made missed
+	local openers=() file nth loads=0 refused=0 wrong='' left_behind='' least unloads=0
+	allocations "$params"	# what the kernel does once only
+	allocations "size=1M queue_mode=$mode"
+	one=$made
+	allocations "$params"
+	two=$made
+	disk=$((two - one))
 	# A load that is refused for its parameters takes what the kernel needs before the module begins,
 	# and a little after it. That is not the module's: the kernel warns where some of it fails.
-	my ($error, $begin) = allocations("size=0");
-	$begin = $one - $disk if $begin > $one - $disk;
-	$begin -= 10;
+	allocations "size=0"
+	begin=$made
+	((begin <= one - disk)) || begin=$((one - disk))
+	begin=$((begin - 10))
+	diag "$mode: a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own"
+	is "$error" EINVAL "$mode: a bad parameter is refused"
+	ok "$mode: there are allocations that can fail" [ $begin -gt 0 -a $disk -gt 20 ]
 	# Somebody opens what there is as soon as it is there. Nobody gets anything of a load that fails,
 	# which could not end while they keep a disk, and does not wait for them to close a file.
-	unlink "/tmp/opened";
-	my @openers = map { opener($_) } "/dev/mybrd", "/sys/kernel/debug/mybrd/targets",
-		"/sys/kernel/debug/mybrd/target/mybrd";
-	print "# $mode: a load makes $one allocations with one disk, $two with two, $begin of them the kernel's own\n";
-	is("$error " . ($begin > 0 && $disk > 20 ? "many" : "$begin, $disk"), "EINVAL many",
-		"$mode: there are allocations that can fail");
-	$step ||= int($disk / 6);
-	my ($loads, $refused, $wrong, $left) = (0, 0, "", "");
+	rm -f /tmp/opened
+	for file in /dev/mybrd "$debugfs/targets" "$debugfs/target/mybrd"; do
+		opener "$file" &
+		openers+=($!)
+	done
+	step=${step:-$((disk / 6))}
 	# The last few come and go with what the kernel has at hand: the end is where one is missed.
-	for (my $nth = $begin + 1; ; $nth += $step) {
-		my ($error, $missed) = load($nth, $params);
-		if (!$error) {
-			my ($busy) = unload();
-			$wrong .= " rmmod $busy:$nth" if $busy;
-			last if $missed || $busy;
-		} else {
-			$refused++;
+	for ((nth = begin + 1; nth <= 2 * two; nth += step)); do
+		if failing $nth load "$ko" "$params"; then
+			missed=$left
+			unload_ || { wrong+=" rmmod $said:$nth"; break; }
+			[ "$missed" = 0 ] || break
+		else
+			((++refused))
 			# device_add() makes an EINVAL of some
-			$wrong .= " $error:$nth" if $missed || $error !~ /^(ENOMEM|EINVAL)$/;
-			$left .= join "", map { " $_:$nth" } grep { -e } @traces;
-		}
-		$loads++;
-		last if $nth > 2 * $two;
-	}
-	kill "KILL", @openers;
-	waitpid $_, 0 for @openers;
-	is(-e "/tmp/opened" ? slurp("/tmp/opened") : "", "", "$mode: nobody opened a disk or a file of a load that was refused");
-	print "# $loads allocations failed, $refused times the load did\n";
-	my $end = $begin + $loads * $step;
-	is($end > $two - $disk / 2 && $end < $two + $disk / 2 ? "all" : "$end of $two", "all",
-		"$mode: each allocation in turn failed, up to the last, in steps of $step");
+			[[ $left = 0 && $said =~ ^(ENOMEM|EINVAL)$ ]] || wrong+=" $said:$nth"
+			file=$(traces)
+			left_behind+=${file:+" $file:$nth"}
+		fi
+		((++loads))
+	done
+	kill -KILL "${openers[@]}"
+	wait "${openers[@]}" 2>/dev/null
+	is "$(cat /tmp/opened 2>/dev/null)" "" "$mode: nobody opened a disk or a file of a load that was refused"
+	diag "$loads allocations failed, $refused times the load did"
+	end=$((begin + loads * step))
+	in_range $end $((two - disk / 2 + 1)) $((two + disk / 2 - 1)) \
+		"$mode: each allocation in turn failed, up to the last, in steps of $step"
 	# Without some of what mq has in debugfs a load goes on.
-	my $least = $loads / ($mode eq "mq" ? 5 : 2);
-	is($refused > $least ? "many" : "$refused of $loads", "many", "$mode: many of them made the load fail");
-	is($wrong, "", "$mode: every refusal was ENOMEM (or an EINVAL), and what got by unloads");
-	is($left, "", "$mode: nothing is left of a load that was refused");
+	least=$((loads / 2))
+	[ "$mode" = bio ] || least=$((loads / 5))
+	in_range $refused $((least + 1)) $loads "$mode: many of them made the load fail"
+	is "$wrong" "" "$mode: every refusal was ENOMEM (or an EINVAL), and what got by unloads"
+	is "$left_behind" "" "$mode: nothing is left of a load that was refused"
 
-	my ($unloads, $missed) = (0, 0);
-	$wrong = "";
-	for (my $nth = 1; !$missed; $nth += 5) {
-		my ($error) = load(0, $params);
-		($error, $missed) = unload($nth) if !$error;
-		$wrong .= " $error:$nth" if $error;
-		$wrong .= join "", map { " $_:$nth" } grep { -e } @traces;
-		last if $wrong || $nth > 1000;
-		$unloads++;
-	}
-	print "# $unloads times an allocation of rmmod failed\n";
-	is($wrong . ($unloads > 1 ? "" : " only $unloads"), "", "$mode: unloading ends, whichever allocation fails, and leaves nothing");
+	wrong=
+	for ((nth = 1; nth <= 1000; nth += 5)); do
+		op load "$ko" "$params" && unload_ $nth || wrong+=" $said:$nth"
+		missed=$left
+		file=$(traces)
+		wrong+=${file:+" $file:$nth"}
+		[ -z "$wrong" ] || break
+		((++unloads))
+		[ "$missed" = 0 ] || break
+	done
+	diag "$unloads times an allocation of rmmod failed"
+	is "$wrong" "" "$mode: unloading ends, whichever allocation fails, and leaves nothing"
+	in_range $unloads 2 1000 "$mode: and some did"
 }
-failing_loads("bio", $ENV{MYBRD_FAIL_STEP});
-failing_loads("mq");
-E
+failing_loads bio "${MYBRD_FAIL_STEP:-}"
+failing_loads mq
 udev_resume
 
 load nr_devices=3 size=1M

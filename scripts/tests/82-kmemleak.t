@@ -19,58 +19,50 @@ echo clear >$leaks
 load size=1M
 no_udev
 # A removal waits for grace periods most of its time: four go on side by side.
-run_perl <<'END'
-my ($cycles, $processes, $failed) = (1000, 4, 0);
-my $part = pack "QQ", 65536, 65536;
-# cycle(NAME, N): what went wrong in the Nth life of a target
-sub cycle {
-	my ($name, $i) = @_;
-	my ($dir, $data, $back, $wrong) = ("$cfs/$name", chr($i % 255 + 1) x 300000, "", "");
-	mkdir $dir or return "mkdir: $!";
-	$wrong ||= put("$dir/size", "1M") || put("$dir/queue_mode", $i % 2 ? "bio" : "mq") || put("$dir/power", "1");
-	sysopen(my $h, "/dev/mybrd-$name", O_RDWR) or return "$wrong open: $!";
-	$wrong ||= "write" if syswrite($h, $data) != length $data;
-	$wrong ||= "discard: $!" if !ioctl($h, 0x1277, $part);	# BLKDISCARD
-	sysseek($h, 0, 0);
-	$wrong ||= "read" if sysread($h, $back, 65536) != 65536 || $back ne substr($data, 0, 65536);
-	close $h;
-	$wrong ||= put("$dir/size", "2M");
-	$wrong = put("$dir/power", "0") || $wrong;
-	rmdir $dir or return "$wrong rmdir: $!";
-	return $wrong;
+cycles=1000 processes=4
+# cycle NAME N: the Nth life of a target; says what went wrong
+cycle() {
+	local dir=$cfs/$1 device=/dev/mybrd-$1 value=$(($2 % 255 + 1)) mode=bio
+	(($2 % 2)) || mode=mq
+	op mkdir "$dir" && op put "$dir/size" 1M && op put "$dir/queue_mode" $mode && op put "$dir/power" 1 &&
+		op write "$device" 0 303104 $value && op discard "$device" 65536 65536 &&
+		op check "$device" 0 65536 $value && op check "$device" 65536 65536 0 &&
+		op put "$dir/size" 2M && op put "$dir/power" 0 && op rmdir "$dir" && return
+	echo "# life $2 of $1: $said"
+	return 1
 }
-$| = 1;
-for my $process (1 .. $processes) {
-	next if fork;
-	for my $i (1 .. $cycles / $processes) {
-		my $wrong = cycle("leak$process", $i) or next;
-		print "# cycle $i of leak$process: $wrong\n";
-		exit 1;
-	}
-	exit 0;
-}
-while (wait != -1) { $failed++ if $? }
-is($failed, 0, "$cycles targets come, work and go");
-END
+pids=()
+for ((process = 1; process <= processes; process++)); do
+	for ((i = 1; i <= cycles / processes; i++)); do
+		cycle leak$process $i || exit
+	done &
+	pids+=($!)
+done
+failed=0
+for pid in "${pids[@]}"; do
+	wait "$pid" || ((++failed))
+done
+is $failed 0 "$cycles targets come, work and go"
 
 any_allocation_may_fail
-run_perl <<'END'
-my ($refused, $wrong) = (0, "");
-for my $mode ("bio", "mq") {
-	my $left = 0;
-	for (my $nth = 1; !$left && !$wrong; $nth += 5) {
-		mkdir "$cfs/fail" or die "mkdir: $!";
-		put("$cfs/fail/queue_mode", $mode) and die "queue_mode";
-		(my $error, $left) = failing($nth, sub { put("$cfs/fail/power", "1") });
-		$refused++ if $error;
-		$wrong .= " $mode, $nth:$error" if $error && ($left || $error !~ /^(ENOMEM|EINVAL)$/);
-		put("$cfs/fail/power", "0");
-		rmdir "$cfs/fail" or die "rmdir: $!";
-	}
-}
-print "# $refused targets did not come up\n";
-is($wrong . ($refused > 20 ? "" : " only $refused"), "", "targets that do not come up for want of memory");
-END
+refused=0 wrong=
+for mode in bio mq; do
+	left=0
+	for ((nth = 1; ; nth += 5)); do
+		op mkdir $cfs/fail && op put $cfs/fail/queue_mode $mode || wrong+=" $mode, $nth: $said"
+		failing $nth put $cfs/fail/power 1
+		if [ "$said" != ok ]; then
+			((++refused))
+			[[ $left = 0 && $said =~ ^(ENOMEM|EINVAL)$ ]] || wrong+=" $mode, $nth: $said, $left left"
+		fi
+		op put $cfs/fail/power 0
+		op rmdir $cfs/fail || wrong+=" rmdir: $said"
+		[ "$left$wrong" = 0 ] || break
+	done
+done
+diag "$refused targets did not come up"
+is "$wrong" "" "targets that do not come up for want of memory"
+in_range $refused 21 999999 "and there are enough of those"
 sleep 6
 ok "kmemleak looks" scanned
 is "$(grep -c mybrd $leaks)" 0 "no memory of them is lost"

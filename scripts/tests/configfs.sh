@@ -3,6 +3,7 @@
 # What the tests 7*.t share: targets that are directories in configfs.
 
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/ops.sh"
 
 # shellcheck disable=SC2034
 page=$(getconf PAGESIZE)
@@ -66,29 +67,4 @@ fill() {
 only() {
 	dd if="$1" bs=64k skip="$3" count="$4" iflag=direct,skip_bytes,count_bytes status=none |
 		tr -d "$2" | wc -c
-}
-
-# run_perl [ARG]... <SCRIPT: its checks ("ok - what") become checks of the test.
-# It has what configfs.pl has and, where it is set, the file $prelude.
-prelude=
-run_perl() {
-	local line end=
-	cat ${prelude:+"$prelude"} - >/tmp/script.pl
-	perl_file /tmp/script.pl "$@" >/tmp/perl.out 2>&1
-	while IFS= read -r line; do
-		case $line in
-		"ok - "*) pass "${line#ok - }" ;;
-		"not ok - "*) fail "${line#not ok - }" ;;
-		done) end=y ;;
-		*) echo "# ${line#\# }" ;;
-		esac
-	done </tmp/perl.out
-	[ -n "$end" ] || fail "the perl part came to its end"
-}
-
-# perl_file FILE [ARG]...: run it after configfs.pl
-perl_file() {
-	local file=$1
-	shift
-	perl -e 'require "'"$here"'/configfs.pl"; do "'"$file"'"; print $@ ? "died: $@" : "done\n"' -- "$@"
 }
