@@ -88,6 +88,33 @@ cached() {
 	exec {lock}>&-
 }
 
+# copy_tree DIR: all that is the project's own, without what was built and the history, to DIR
+copy_tree() {
+	mkdir -p "$1"
+	tar -C "$top" --exclude=./build --exclude=./.git --exclude-vcs-ignores -cf - . | tar -C "$1" -xf -
+}
+
+# copy_module DIR: what the module and its KUnit tests are made of, to DIR; what did not change
+# there is not built anew
+copy_module() {
+	mkdir -p "$1"
+	rsync -a "$top"/mybrd*.[ch] "$top/Kbuild" "$top/kunit" "$1/"
+}
+
+# header TEST WORD: what the opening comment of a system test says after "# WORD: "
+#   vm       options of the VM that it needs (scripts/vm)
+#   kernels  those that make check runs it on, where it is not the usual ones
+#   in       what runs it, where it is neither make check nor make check-all by itself
+header() { sed -n "s/^# $2: //p" "$1"; }
+
+# every_test: the system tests but for those that are in something else
+every_test() {
+	local test
+	(cd "$top" && for test in scripts/tests/*.t; do
+		[ -n "$(header "$test" in)" ] || echo "$test"
+	done)
+}
+
 # background COMMAND...: start COMMAND, whose process group clean_up can end.
 background() {
 	set -m

@@ -18,77 +18,18 @@ ko=$payload/mybrd.ko
 # shellcheck disable=SC2034
 race=$payload/race
 debugfs=/sys/kernel/debug/mybrd
-tests=0
-failures=0
 
-diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+# shellcheck source=scripts/tap.sh
+. "${BASH_SOURCE[0]%/*}/../tap.sh"
 
 # marker TEXT: a line in the kernel log, so that a splat there has a neighbour
 marker() { printf 'test: %s\n' "$*" >/dev/kmsg; }
-
-pass() { ((++tests)); echo "ok $tests - $*"; marker "ok $tests - $*"; }
-fail() { ((++tests, ++failures)); echo "not ok $tests - $*"; marker "not ok $tests - $*"; }
-skip() { ((++tests)); echo "ok $tests - $1 # SKIP $2"; }
-
-# ok DESCRIPTION COMMAND...: what the command says is shown when it fails
-ok() {
-	local what=$1 said status=0
-	shift
-	said=$("$@" 2>&1) || status=$?
-	if [ $status = 0 ]; then
-		pass "$what"
-	else
-		fail "$what"
-		diag "$* -> $status"
-		diag "$said" | tail -n 20
-	fi
-	return $status
-}
-
-# refused DESCRIPTION PATTERN COMMAND...: it fails, and says a line like PATTERN
-refused() {
-	local what=$1 pattern=$2 said
-	shift 2
-	if said=$("$@" 2>&1); then
-		fail "$what"
-		diag "succeeded: $*"
-	else
-		like "$said" "$pattern" "$what"
-	fi
-}
-
-is() {
-	if [ "$1" = "$2" ]; then
-		pass "$3"
-	else
-		fail "$3"
-		diag "got '$1', wanted '$2'"
-	fi
-}
-
-like() {
-	if [[ $1 =~ $2 ]]; then
-		pass "$3"
-	else
-		fail "$3"
-		diag "got '$1', wanted something like '$2'"
-	fi
-}
-
-# in_range GOT LEAST MOST DESCRIPTION
-in_range() {
-	if [ "${1:-none}" != none ] && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]; then
-		pass "$4"
-	else
-		fail "$4"
-		diag "got '$1', wanted $2 to $3"
-	fi
-}
+noted() { marker "$@"; }
 
 done_testing() {
 	unload
-	echo "1..$tests"
-	exit $((failures > 0))
+	plan
+	exit
 }
 
 # The queue modes that data path tests run in: all that the module has.
