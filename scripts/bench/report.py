@@ -307,7 +307,7 @@ def report_scale(kernel, seconds, base, paths):
     print(f"\nGrace periods that the removal of 256 waits for: {scale['targets-256']['grace-periods'][0]:.0f}")
     ours = scale["mybrd"]
     table("Reads beside a discard of 4 GiB: 99.9% take less than so many µs", ["", "p99.9"],
-          [["idle", spread(ours["idle"])], ["meanwhile", spread(ours["discarding"])]])
+          [["idle", spread(ours["idle"], 1000)], ["meanwhile", spread(ours["discarding"], 1000)]])
     times = statistics.median(ours["discarding"]) / statistics.median(ours["idle"])
     print(f"\nThat is {times:.1f} times as much (aim: 5); the discard takes {spread(ours['discard'], 1e6)} ms")
     if "depth" in figures:
