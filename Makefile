@@ -59,12 +59,12 @@ lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
 	@scripts/lint
 
 vm: ## A shell in a VM that has the module and fio (KERNEL=...)
-	@scripts/module $(KERNEL) >/dev/null
+	@scripts/vm/module $(KERNEL) >/dev/null
 	@echo "A root shell in a Linux $(KERNEL) VM comes up; 'exit' ends it. Try:"
 	@echo "  insmod mybrd.ko size=512M && lsblk"
 	@echo "  fio --name=try --filename=/dev/mybrd --rw=randwrite --verify=crc32c --size=64M"
 	@echo "  mkfs.ext4 -q /dev/mybrd && mount /dev/mybrd /mnt && df -h /mnt"
-	@scripts/vm -k $(KERNEL) -i -- bash
+	@scripts/vm/run -k $(KERNEL) -i -- bash
 
 install: ## Install module and manual for the running kernel (or KDIR=...)
 	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/install install

@@ -9,7 +9,8 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/mybrd
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf '%s\n' "$*" >&2; }
-die() { say "${0##*/}: $*"; exit 1; }
+# Whoever says something is named by its place in scripts/.
+die() { say "${0##*scripts/}: $*"; exit 1; }
 
 # give_up WHAT LOG: leave with one sentence that says what to do, as far as LOG tells.
 give_up() {
@@ -26,7 +27,7 @@ give_up() {
 usage() {
 	if [ "${1:-0}" != 0 ]; then
 		sed -n '3,/^[^#]/ s/^# Usage: /Usage: /p' "$0" >&2
-		say "${0##*/}: these arguments don't fit; $0 -h explains them"
+		say "${0##*scripts/}: these arguments don't fit; $0 -h explains them"
 		exit "$1"
 	fi
 	sed -n '3,/^[^#]/ s/^# \{0,1\}//p' "$0" >&2
@@ -102,7 +103,7 @@ copy_module() {
 }
 
 # header TEST WORD: what the opening comment of a system test says after "# WORD: "
-#   vm       options of the VM that it needs (scripts/vm)
+#   vm       options of the VM that it needs (scripts/vm/run)
 #   kernels  those that make check runs it on, where it is not the usual ones
 #   in       what runs it, where it is neither make check nor make check-all by itself
 header() { sed -n "s/^# $2: //p" "$1"; }
@@ -142,7 +143,7 @@ no_process() {
 	local reason words='SECCOMP userspace requested but not functional|SMP is not supported with PTRACE
 |check_ptrace|must be not mounted noexec|Failed to choose tempdir|open - cannot create|initialize default registers'
 	reason=$(grep -aE -m 1 "${words//$'\n'/}" "$1") || return
-	say "${0##*/}: this host can't run a kernel as a process: $reason (log: $1)"
+	say "${0##*scripts/}: this host can't run a kernel as a process: $reason (log: $1)"
 }
 
 # arch_of ENTRY: what modules for that kernel are built for

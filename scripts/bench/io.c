@@ -2,7 +2,7 @@
 /*
  * The work that scripts/bench/run measures: direct I/O on a block device that
  * holds nothing of value.  The clock is the guest's; where the VM counts
- * instructions (scripts/vm -I), a nanosecond is one of them.
+ * instructions (scripts/vm/run -I), a nanosecond is one of them.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -115,7 +115,7 @@ said_since() {
 # What somebody wrote to an attribute, and the module quotes, is none.
 bugs() {
 	grep -v "mybrd: [a-z_]*='.*': must be" >/tmp/bugs
-	HOME=/ bash "${here%/*}/console-scan" /tmp/bugs | grep -A 40 -Ff - /tmp/bugs
+	HOME=/ bash "$payload/vm/console-scan" /tmp/bugs | grep -A 40 -Ff - /tmp/bugs
 }
 
 debug_kernel() { [ -e /sys/kernel/debug/failslab ]; }
