@@ -14,28 +14,28 @@ demo: ## See it work in a VM: real files, fio, races (KERNEL=6.1, 6.12, 7.3)
 	@KERNEL=$(KERNEL) scripts/demo
 
 quick: ## What is broken shows in a minute, natively (CASE=SUITE.CASE: one case in seconds)
-	@CASE=$(CASE) scripts/quick
+	@CASE=$(CASE) scripts/check/quick
 
 soak: ## Races, torture and seams at native speed, for half an hour (SECONDS=...)
-	@SOAK_SECONDS=$(SECONDS) scripts/soak
+	@SOAK_SECONDS=$(SECONDS) scripts/check/soak
 
 check: ## Run every test: lint, KUnit, and the system tests
-	@scripts/check
+	@scripts/check/run
 
 check-all: ## Further: more kernels, KCSAN, coverage, other software on top (PART=...)
-	@PART=$(PART) scripts/check-all
+	@PART=$(PART) scripts/check/all
 
 check-repeat: ## Run make check ten times: what differs from run to run?
-	@scripts/check-repeat
+	@scripts/check/repeat
 
 check-mutants: ## Break the driver on purpose; the tests must notice
-	@scripts/mutants
+	@scripts/check/mutants
 
 check-package: ## Install and remove it in clean Debian 12 and 13 chroots
 	@scripts/package-test
 
 check-interrupt: ## Press Ctrl-C in the middle of everything; nothing may be left
-	@scripts/interrupt-test
+	@scripts/check/interrupt
 
 compare: ## Do the same to mybrd, brd and null_blk: who survives?
 	@scripts/compare
@@ -56,7 +56,7 @@ story: ## Tell the same in the terminal
 	@KERNEL=$(KERNEL) scripts/timeline --story
 
 lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
-	@scripts/lint
+	@scripts/check/lint
 
 vm: ## A shell in a VM that has the module and fio (KERNEL=...)
 	@scripts/vm/module $(KERNEL) >/dev/null

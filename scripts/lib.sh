@@ -111,7 +111,7 @@ header() { sed -n "s/^# $2: //p" "$1"; }
 # every_test: the system tests but for those that are in something else
 every_test() {
 	local test
-	(cd "$top" && for test in scripts/tests/*.t; do
+	(cd "$top" && for test in scripts/check/tests/*.t; do
 		[ -n "$(header "$test" in)" ] || echo "$test"
 	done)
 }

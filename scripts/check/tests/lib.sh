@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # What the tests beside this file share. A test is a bash script NN-name.t that
-# runs as root in a VM (scripts/systest) and speaks TAP:
+# runs as root in a VM (scripts/check/systest) and speaks TAP:
 #
 #	. "$(dirname "$0")/lib.sh"
 #	load size=64M                  # insmod; once more loads it anew
@@ -19,8 +19,8 @@ ko=$payload/mybrd.ko
 race=$payload/race
 debugfs=/sys/kernel/debug/mybrd
 
-# shellcheck source=scripts/tap.sh
-. "${BASH_SOURCE[0]%/*}/../tap.sh"
+# shellcheck source=../../tap.sh
+. "$payload/tap.sh"
 
 # marker TEXT: a line in the kernel log, so that a splat there has a neighbour
 marker() { printf 'test: %s\n' "$*" >/dev/kmsg; }

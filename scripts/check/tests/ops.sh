@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 # One system call at a time, without a process for each: a helper beside each shell
-# (scripts/ops.c, "ops -h") does them.
+# (scripts/check/programs/ops.c, "ops -h") does them.
 
 ops_of=
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What scripts/quick and scripts/soak run beside KUnit: the races of 60-race on 70 pages,
+# What scripts/check/quick and scripts/check/soak run beside KUnit: the races of 60-race on 70 pages,
 # the torture of 61-torture and the seams of 63-seams, one after the other in one VM. A
 # kernel that is a process is slow at starting other processes, and there are few here.
 # All is done again and again for MYBRD_SOAK_SECONDS, which is once where that is not set.
