@@ -11,7 +11,7 @@ modules: ## Build mybrd.ko for the running kernel (or KDIR=...)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 demo: ## See it work in a VM: real files, fio, races (KERNEL=6.1, 6.12, 7.3)
-	@KERNEL=$(KERNEL) scripts/demo
+	@KERNEL=$(KERNEL) scripts/show/demo
 
 quick: ## What is broken shows in a minute, natively (CASE=SUITE.CASE: one case in seconds)
 	@CASE=$(CASE) scripts/check/quick
@@ -38,7 +38,7 @@ check-interrupt: ## Press Ctrl-C in the middle of everything; nothing may be lef
 	@scripts/check/interrupt
 
 compare: ## Do the same to mybrd, brd and null_blk: who survives?
-	@scripts/compare
+	@scripts/show/compare
 
 bench: ## Measure mybrd beside brd, null_blk, zram and loop (10 minutes)
 	@KERNEL=$(KERNEL) scripts/bench/run
@@ -50,10 +50,10 @@ bench-scale: ## Measure many readers, many disks, a huge one, a discard beside a
 	@KERNEL=$(KERNEL) scripts/bench/run --scale
 
 timeline: ## Draw readers, grace periods and what waits for them (build/rcu-timeline.svg)
-	@KERNEL=$(KERNEL) scripts/timeline
+	@KERNEL=$(KERNEL) scripts/show/timeline
 
 story: ## Tell the same in the terminal
-	@KERNEL=$(KERNEL) scripts/timeline --story
+	@KERNEL=$(KERNEL) scripts/show/timeline --story
 
 lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
 	@scripts/check/lint
