@@ -32,7 +32,7 @@ check-mutants: ## Break the driver on purpose; the tests must notice
 	@scripts/check/mutants
 
 check-package: ## Install and remove it in clean Debian 12 and 13 chroots
-	@scripts/package-test
+	@scripts/package/test
 
 check-interrupt: ## Press Ctrl-C in the middle of everything; nothing may be left
 	@scripts/check/interrupt
@@ -67,19 +67,19 @@ vm: ## A shell in a VM that has the module and fio (KERNEL=...)
 	@scripts/vm/run -k $(KERNEL) -i -- bash
 
 install: ## Install module and manual for the running kernel (or KDIR=...)
-	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/install install
+	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/package/install install
 
 uninstall: ## Undo make install
-	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/install uninstall
+	@KDIR=$(KDIR) DESTDIR=$(DESTDIR) scripts/package/install uninstall
 
 dkms-install: ## Have DKMS build it now and for every kernel that comes
-	@KDIR=$(KDIR) scripts/install dkms-install
+	@KDIR=$(KDIR) scripts/package/install dkms-install
 
 dkms-uninstall: ## Undo make dkms-install
-	@KDIR=$(KDIR) scripts/install dkms-uninstall
+	@KDIR=$(KDIR) scripts/package/install dkms-uninstall
 
 deb: ## Build the Debian package mybrd-dkms into build/
-	@scripts/deb
+	@scripts/package/deb
 
 clean: ## Remove what was built here (the cache of kernels stays)
 	rm -rf build
