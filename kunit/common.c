@@ -1,27 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suites for mybrd: what they share
+ * What the KUnit suites of mybrd share
  */
-#include <linux/delay.h>
 #include <linux/highmem.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/string.h>
+#include <linux/perf_event.h>
 #include <linux/tracepoint.h>
 #include <linux/version.h>
 
 #include "common.h"
 
-size_t first_difference(const void *a, const void *b, size_t len)
+bool ends_early(struct thread *thread)
 {
-	const u8 *x = a, *y = b;
-	size_t i;
+	msleep(WATCHED_MS);
+	return thread_is_done(thread);
+}
 
-	if (!memcmp(a, b, len))
-		return len;
-	for (i = 0; x[i] == y[i]; i++)
-		;
-	return i;
+void fill_page(struct page *page, u8 byte)
+{
+	memset_page(page, 0, byte, PAGE_SIZE);
+}
+
+bool page_is(struct page *page, u8 byte)
+{
+	void *data = kmap_local_page(page);
+	bool is = !memchr_inv(data, byte, PAGE_SIZE);
+
+	kunmap_local(data);
+	return is;
+}
+
+struct checked_store {
+	struct mybrd_store store;
+	struct kunit *test;
+};
+
+static void check_store(void *arg)
+{
+	struct checked_store *checked = arg;
+	struct mybrd_store *store = &checked->store;
+	struct kunit *test = checked->test;
+
+	mybrd_store_empty(store);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
+	KUNIT_EXPECT_EQ(test, store->nr_nodes, 0UL);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
+	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
+}
+
+struct mybrd_store *new_store(struct kunit *test)
+{
+	struct checked_store *checked = alloc_for(test, sizeof(*checked));
+
+	checked->test = test;
+	mybrd_store_init(&checked->store);
+	defer(test, check_store, checked);
+	return &checked->store;
+}
+
+int store_test_init(struct kunit *test)
+{
+	test->priv = new_store(test);
+	return 0;
 }
 
 struct page *lookup(struct mybrd_store *store, pgoff_t index)
@@ -34,24 +77,6 @@ struct page *lookup(struct mybrd_store *store, pgoff_t index)
 	return page;
 }
 
-int insert_spare(struct mybrd_spare *spare, pgoff_t index)
-{
-	unsigned int nr = 1;
-	struct page *page = mybrd_pop_spare(spare, &nr);
-	int err;
-
-	clear_highpage(page);
-	err = mybrd_insert_page(spare, index, page);
-	if (err)
-		mybrd_push_spare(spare, page, 1);
-	return err == -EEXIST ? 0 : err;
-}
-
-void free_spare(void *spare)
-{
-	mybrd_free_spare(spare);
-}
-
 struct page *insert(struct mybrd_store *store, pgoff_t index)
 {
 	struct mybrd_spare spare;
@@ -59,13 +84,45 @@ struct page *insert(struct mybrd_store *store, pgoff_t index)
 
 	mybrd_spare_init(&spare, store, MYBRD_GFP);
 	err = mybrd_alloc_spare(&spare, 1);
-	/* As a write: it waits for what is on its way. */
+	/* A write waits for pages that are on their way. */
 	if (err)
 		err = mybrd_prepare_write(&spare, index, index);
 	if (!err)
 		err = insert_spare(&spare, index);
 	mybrd_free_spare(&spare);
 	return err ? ERR_PTR(err) : lookup(store, index);
+}
+
+struct page *must_insert(struct kunit *test, struct mybrd_store *store, pgoff_t index)
+{
+	struct page *page = insert(store, index);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, page, "index %lu", index);
+	return page;
+}
+
+struct counters counters_of(struct mybrd_store *store)
+{
+	return (struct counters) {
+		.nr_pages	= store->nr_pages,
+		.peak_pages	= store->peak_pages,
+		.inserts	= store->inserts,
+		.frees		= atomic_long_read(&store->frees),
+		.waiting	= atomic_long_read(&store->waiting),
+		.charged	= atomic_long_read(&store->charged),
+	};
+}
+
+void expect_counters(struct kunit *test, struct mybrd_store *store, struct counters expected)
+{
+	struct counters counted = counters_of(store);
+
+	KUNIT_EXPECT_EQ(test, counted.nr_pages, expected.nr_pages);
+	KUNIT_EXPECT_EQ(test, counted.peak_pages, expected.peak_pages);
+	KUNIT_EXPECT_EQ(test, counted.inserts, expected.inserts);
+	KUNIT_EXPECT_EQ(test, counted.frees, expected.frees);
+	KUNIT_EXPECT_EQ(test, counted.waiting, expected.waiting);
+	KUNIT_EXPECT_EQ(test, counted.charged, expected.charged);
 }
 
 int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last)
@@ -82,34 +139,91 @@ int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 	return err;
 }
 
-void use_up_nodes(struct kunit *test)
-{
-	struct mybrd_store *other = kunit_kzalloc(test, sizeof(*other), GFP_KERNEL);
-	unsigned long i;
-
-	KUNIT_ASSERT_NOT_NULL(test, other);
-	mybrd_store_init(other);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(other, ULONG_MAX));
-	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
-	watch_anew(SLAB_ALLOCATION, UINT_MAX);
-	/* Each insert takes one, a leaf beside others. */
-	for (i = 1; i < 63 && !IS_ERR(insert(other, ULONG_MAX - i * RADIX_TREE_MAP_SIZE)); i++)
-		;
-	mybrd_store_empty(other);
-}
-
 void discard(struct kunit *test, pgoff_t first, pgoff_t last)
 {
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(test->priv, first, last, false), 0);
 }
 
-static void drop_target(void *arg)
+static void give_spare_back(void *spare)
 {
-	struct mybrd_target *target = arg;
+	mybrd_free_spare(spare);
+}
+
+struct mybrd_spare *new_spare(struct kunit *test, struct mybrd_store *store, gfp_t gfp,
+			      unsigned long nr)
+{
+	struct mybrd_spare *spare = alloc_for(test, sizeof(*spare));
+
+	mybrd_spare_init(spare, store, gfp);
+	defer(test, give_spare_back, spare);
+	if (nr)
+		KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(spare, nr), 0);
+	return spare;
+}
+
+void free_spare(struct kunit *test, struct mybrd_spare *spare)
+{
+	undo_now(test, give_spare_back, spare);
+}
+
+int insert_spare(struct mybrd_spare *spare, pgoff_t index)
+{
+	unsigned int nr = 1;
+	struct page *page = mybrd_pop_spare(spare, &nr);
+	int err;
+
+	clear_highpage(page);
+	err = mybrd_insert_page(spare, index, page);
+	if (err)
+		mybrd_push_spare(spare, page, 1);
+	return err == -EEXIST ? 0 : err;
+}
+
+void use_up_nodes(struct kunit *test)
+{
+	struct mybrd_store *other = new_store(test);
+	unsigned long i;
+
+	must_insert(test, other, ULONG_MAX);
+	set_cpus_allowed_ptr(current, cpumask_of(raw_smp_processor_id()));
+	watch_anew(SLAB_ALLOCATION, UINT_MAX);
+	/* Each insert takes one node, for a leaf beside others. */
+	for (i = 1; i < 63 && !IS_ERR(insert(other, ULONG_MAX - i * RADIX_TREE_MAP_SIZE)); i++)
+		;
+}
+
+static void set_waiting_max(void *max)
+{
+	mybrd_waiting_max = (long)max;
+}
+
+void limit_waiting(struct kunit *test, long max)
+{
+	defer(test, set_waiting_max, (void *)mybrd_waiting_max);
+	mybrd_waiting_max = max;
+}
+
+void forget_vain_waits(void *store)
+{
+	const unsigned long long_ago = jiffies - 20 * HZ;
+	int i;
+
+	for (i = 0; i <= MYBRD_NO_PAGE; i++)
+		mybrd_vain_wait[i] = long_ago;
+	((struct mybrd_store *)store)->vain_wait = long_ago;
+}
+
+void remove_suite_target(struct mybrd_target *target)
+{
 	LIST_HEAD(doomed);
 
 	list_add(&target->doomed, &doomed);
 	mybrd_remove_targets(&doomed);
+}
+
+static void drop_target(void *target)
+{
+	remove_suite_target(target);
 }
 
 struct mybrd_target *try_target(struct kunit *test, const char *name,
@@ -136,43 +250,36 @@ void remove_target(struct kunit *test, struct mybrd_target *target)
 	undo_now(test, drop_target, target);
 }
 
-static void set_waiting_max(void *max)
+void init_bio(struct bio *bio, struct mybrd_target *target, blk_opf_t opf, sector_t sector,
+	      unsigned int nr_sectors, struct bio_vec *bv, unsigned int nr_bv)
 {
-	mybrd_waiting_max = (long)max;
+	bio_init(bio, target->disk->part0, bv, nr_bv, opf);
+	bio->bi_iter.bi_sector = sector;
+	bio->bi_iter.bi_size = nr_sectors << SECTOR_SHIFT;
+	bio->bi_vcnt = nr_bv;
 }
 
-void limit_waiting(struct kunit *test, long max)
+int do_bio_vecs(struct mybrd_target *target, blk_opf_t opf, sector_t sector,
+		unsigned int nr_sectors, struct bio_vec *bv, unsigned int nr_bv)
 {
-	defer(test, set_waiting_max, (void *)mybrd_waiting_max);
-	mybrd_waiting_max = max;
+	struct bio bio;
+	int err;
+
+	init_bio(&bio, target, opf, sector, nr_sectors, bv, nr_bv);
+	err = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return err;
 }
 
-int store_test_init(struct kunit *test)
+int do_bio(struct mybrd_target *target, blk_opf_t opf, sector_t sector, unsigned int nr_sectors,
+	   void *data)
 {
-	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
+	struct bio_vec bv;
 
-	if (!store)
-		return -ENOMEM;
-	mybrd_store_init(store);
-	test->priv = store;
-	return 0;
-}
-
-/* Whatever a test did: every page is back, paid back, and so are the tree's nodes. */
-void store_test_exit(struct kunit *test)
-{
-	struct mybrd_store *store = test->priv;
-
-	if (!store)
-		return;
-	undo_all(test);
-	mybrd_store_empty(store);
-	rcu_barrier();
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 0L);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
-	KUNIT_EXPECT_EQ(test, store->nr_nodes, 0UL);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
-	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
+	if (data)
+		bvec_set_page(&bv, virt_to_page(data), nr_sectors << SECTOR_SHIFT,
+			      offset_in_page(data));
+	return do_bio_vecs(target, opf, sector, nr_sectors, data ? &bv : NULL, !!data);
 }
 
 struct reader {
@@ -202,7 +309,7 @@ static int reader_thread(void *data)
 	}
 	rcu_read_unlock();
 
-	/* Out of patience is wrong as well: what came later was not under a reader. */
+	/* A reader that left too early is wrong, too. */
 	return wrong + !reader_may_leave(reader);
 }
 
@@ -235,6 +342,15 @@ bool nothing_to_see(void *arg)
 	return true;
 }
 
+bool look_at_old_page(void *arg)
+{
+	struct old_page *old = arg;
+
+	if (!old->page)
+		old->page = mybrd_lookup_page(old->store, old->index);
+	return old->page && page_is(old->page, old->byte);
+}
+
 bool write_waits(void)
 {
 	return wq_has_sleeper(&mybrd_waiting_wq);
@@ -244,7 +360,7 @@ struct relay {
 	bool (*look)(void *arg, void **found);
 	void *arg;
 	struct thread *threads[2];
-	struct task_struct *inside;	/* who entered last */
+	struct task_struct *inside;	/* the reader that entered last */
 	unsigned int changes;
 };
 
@@ -258,7 +374,7 @@ static int relay_thread(void *data)
 
 		rcu_read_lock();
 		relay->look(relay->arg, &found);
-		/* Whoever sees this entry sees what was there for the look before it. */
+		/* A reader that sees this entry also sees what the look above saw. */
 		smp_store_release(&relay->inside, current);
 		WRITE_ONCE(relay->changes, READ_ONCE(relay->changes) + 1);
 		do {
@@ -301,13 +417,12 @@ void relay_stop(struct relay *relay)
 struct watcher {
 	struct kretprobe probe;
 	bool registered;
-	bool only_mybrd;
+	bool only_mybrd;		/* count calls from mybrd.ko only */
 	gfp_t gfp;			/* flags that the first argument must have */
 	gfp_t without;			/* and those that it must not have */
-	unsigned long failure;		/* what the function returns when it shall fail */
+	unsigned long failure;		/* what a call that has to fail returns */
 	struct task_struct *task;
 	unsigned int nr_fail;
-	unsigned int begun;
 	unsigned int calls;
 };
 
@@ -318,12 +433,7 @@ static int watch_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 	struct watcher *watcher = container_of(get_kretprobe(ri), struct watcher, probe);
 	gfp_t gfp = (__force gfp_t)regs_get_kernel_argument(regs, 0);
 
-	if (watcher->task != current)
-		return 1;
-	if (watcher->gfp & ~gfp || watcher->without & gfp)
-		return 1;
-	WRITE_ONCE(watcher->begun, watcher->begun + 1);
-	return 0;
+	return watcher->task != current || watcher->gfp & ~gfp || watcher->without & gfp;
 }
 
 static int watch_return(struct kretprobe_instance *ri, struct pt_regs *regs)
@@ -352,9 +462,9 @@ static int watch_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 static struct watcher watchers[NR_WATCHED] = {
 	/*
-	 * Those of the driver, which alone have all of these flags.  The kernel's own
-	 * debugging may need a page at any time: the stack depot takes it with the flags
-	 * of whoever it records and with __GFP_NOMEMALLOC, but without __GFP_HIGHMEM.
+	 * Only allocations by the driver have all of these flags.  The kernel's debugging may
+	 * allocate a page at any time: the stack depot uses the flags of the caller that it
+	 * records, and __GFP_NOMEMALLOC, but not __GFP_HIGHMEM.
 	 */
 	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
 				    .gfp = __GFP_NOMEMALLOC | __GFP_DIRECT_RECLAIM |
@@ -375,7 +485,7 @@ void watch_anew(enum watched which, unsigned int nr_fail)
 	watchers[which].nr_fail = nr_fail;
 }
 
-/* The default target knows which module it comes from. */
+/* The disk of the default target leads to its module. */
 static struct module *find_mybrd(void)
 {
 	struct mybrd_target *target = mybrd_find_target("mybrd");
@@ -388,7 +498,7 @@ static struct module *find_mybrd(void)
 	return owner;
 }
 
-/* Not when the module is loaded: before 6.2 its suites run before its init function. */
+/* This can't be done when the module is loaded: before 6.2, its suites run before its init. */
 static void register_watchers(struct kunit *test)
 {
 	int i;
@@ -420,19 +530,13 @@ void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 	if (!watcher->registered)
 		kunit_skip(test, "this kernel has no %s()",
 			   watcher->probe.kp.symbol_name);
-	/* Once a case: another watch may have all allocations fail by then. */
+	/* Once a case: defer() allocates, and an earlier watch may make that fail. */
 	if (!unwatched_later)
 		defer(test, unwatch_all, NULL);
 	unwatched_later = true;
-	watcher->begun = 0;
 	watch_anew(which, nr_fail);
 	watcher->task = current;
 	KUNIT_ASSERT_EQ(test, enable_kretprobe(&watcher->probe), 0);
-}
-
-unsigned int watch_begun(enum watched which)
-{
-	return READ_ONCE(watchers[which].begun);
 }
 
 unsigned int unwatch(enum watched which)
@@ -456,8 +560,8 @@ static void __exit mybrd_kunit_exit(void)
 #else
 
 /*
- * A kernel without kprobes has one watch: on pages that this task frees one by one, by the
- * trace event that tells of each.
+ * A kernel without kprobes has one watch, on single pages that this task frees.  It uses the
+ * trace event mm_page_free.
  */
 static struct {
 	struct tracepoint *tp;
@@ -502,11 +606,6 @@ void watch(struct kunit *test, enum watched which, unsigned int nr_fail)
 	KUNIT_ASSERT_EQ(test, tracepoint_probe_register(freed.tp, page_freed, NULL), 0);
 }
 
-unsigned int watch_begun(enum watched which)
-{
-	return 0;
-}
-
 unsigned int unwatch(enum watched which)
 {
 	unwatch_freed(NULL);
@@ -517,6 +616,52 @@ static void __exit mybrd_kunit_exit(void)
 {
 }
 
+#endif
+
+#ifdef CONFIG_HAVE_HW_BREAKPOINT
+static void unregister_breakpoint(void *event)
+{
+	unregister_hw_breakpoint(event);
+}
+
+struct perf_event *set_breakpoint(struct kunit *test, const void *addr, unsigned int len,
+				  unsigned int type,
+				  void (*hit)(struct perf_event *event,
+					      struct perf_sample_data *data,
+					      struct pt_regs *regs))
+{
+	struct perf_event_attr attr;
+	struct perf_event *event;
+
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)addr;
+	attr.bp_len = len;
+	attr.bp_type = type;
+	event = register_user_hw_breakpoint(&attr, hit, NULL, current);
+	if (IS_ERR(event))
+		kunit_skip(test, "this machine has no breakpoint: %pe", event);
+	defer(test, unregister_breakpoint, event);
+	return event;
+}
+
+void clear_breakpoint(struct kunit *test, struct perf_event *event)
+{
+	undo_now(test, unregister_breakpoint, event);
+}
+#else
+struct perf_event *set_breakpoint(struct kunit *test, const void *addr, unsigned int len,
+				  unsigned int type,
+				  void (*hit)(struct perf_event *event,
+					      struct perf_sample_data *data,
+					      struct pt_regs *regs))
+{
+	kunit_skip(test, "this machine has no breakpoint");
+	return NULL;
+}
+
+void clear_breakpoint(struct kunit *test, struct perf_event *event)
+{
+}
 #endif
 
 static int __init mybrd_kunit_init(void)

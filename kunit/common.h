@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the KUnit suites of mybrd share: readers that stay in a read-side
- * section, and a watch on calls into the kernel.
+ * What the KUnit suites of mybrd share: stores, targets and bios, readers that stay in a
+ * read-side section, and a watch on calls into the kernel.
  */
 #ifndef MYBRD_KUNIT_COMMON_H
 #define MYBRD_KUNIT_COMMON_H
 
 #include <kunit/test.h>
+#include <linux/bio.h>
 #include <linux/delay.h>
+#include <linux/hw_breakpoint.h>
 #include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/string.h>
 
 #include "mybrd.h"
 #include "threads.h"
 
-/* Longer than anything here takes on a slow machine. */
+/* Longer than anything here takes on a slow machine, in jiffies */
 #define PATIENCE	(15 * HZ)
 
-/* How long a test looks for something that must not happen. */
+/* How long a test looks for something that must not happen, in milliseconds */
 #define WATCHED_MS	50
 
 /* Look at @condition until it holds, and sleep between two looks; false after PATIENCE. */
@@ -30,100 +34,177 @@
 	__true;								\
 })
 
-/* The first offset at which two buffers differ, or @len. */
-size_t first_difference(const void *a, const void *b, size_t len);
+/* KUNIT_ARRAY_PARAM() for @what_cases, an array of struct @what_case with a ->name. */
+#define NAMED_PARAM(what)						\
+static void what##_desc(const struct what##_case *param, char *desc)	\
+{									\
+	strscpy(desc, param->name, KUNIT_PARAM_DESC_SIZE);		\
+}									\
+KUNIT_ARRAY_PARAM(what, what##_cases, what##_desc)
+
+/* Wait for WATCHED_MS.  Has a thread ended that should still wait for something? */
+bool ends_early(struct thread *thread);
+
+/* Set all bytes of a page. */
+void fill_page(struct page *page, u8 byte);
+/* Is every byte of a page @byte? */
+bool page_is(struct page *page, u8 byte);
 
 /*
- * The page at @index, NULL for a hole. Good for comparing, and for use while nobody
- * discards.
+ * An empty store.  At the end of the case it is emptied, and its counters are checked: every
+ * page and every node is given back.
  */
+struct mybrd_store *new_store(struct kunit *test);
+/* init() of a suite: test->priv is a new store. */
+int store_test_init(struct kunit *test);
+
+/* The page at @index, or NULL.  The page is good to compare, and to use while nobody discards. */
 struct page *lookup(struct mybrd_store *store, pgoff_t index);
 
-/* Fill a hole with a page of zeros, as a write would; what is there then, or ERR_PTR(-ENOSPC). */
+/*
+ * Fill a hole with a page of zeros, as a write does.  Returns the page at @index, which may
+ * have been there before, or ERR_PTR(-ENOSPC).
+ */
 struct page *insert(struct mybrd_store *store, pgoff_t index);
+/* The same; the case fails if there is no page. */
+struct page *must_insert(struct kunit *test, struct mybrd_store *store, pgoff_t index);
 
-/* Fill a hole with a spare page, zeroed; 0 also where there is a page already. */
-int insert_spare(struct mybrd_spare *spare, pgoff_t index);
+/* The counters of a store */
+struct counters {
+	unsigned long nr_pages;
+	unsigned long peak_pages;
+	unsigned long inserts;
+	long frees;
+	long waiting;
+	long charged;
+};
 
-/* Give spare pages back, for defer(). */
-void free_spare(void *spare);
+struct counters counters_of(struct mybrd_store *store);
+void expect_counters(struct kunit *test, struct mybrd_store *store, struct counters expected);
 
-/* Fill all holes of a range, as one write would; 0 or -ENOSPC. */
+/* Fill all holes of a range, as one write does.  Returns 0 or -ENOSPC. */
 int populate(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 
+/* Discard pages of the store test->priv. */
+void discard(struct kunit *test, pgoff_t first, pgoff_t last);
+
+/* Spare pages of a write to @store, @nr at the start.  The case's end frees what is left. */
+struct mybrd_spare *new_spare(struct kunit *test, struct mybrd_store *store, gfp_t gfp,
+			      unsigned long nr);
+/* Free them earlier. */
+void free_spare(struct kunit *test, struct mybrd_spare *spare);
+/* Fill a hole with one of them, zeroed.  Returns 0 if there is a page already. */
+int insert_spare(struct mybrd_spare *spare, pgoff_t index);
+
 /*
- * For a watch on SLAB_ALLOCATION, which fails from here on: use up the nodes that this CPU
- * has preloaded. The task stays on the CPU until the end of the case.
+ * Use up the tree nodes that are preloaded on this CPU.  Then all slab allocations fail; the
+ * caller watches SLAB_ALLOCATION.  The task stays on the CPU until the case ends.
  */
 void use_up_nodes(struct kunit *test);
 
-/* Discard pages of the store that is test->priv. */
-void discard(struct kunit *test, pgoff_t first, pgoff_t last);
-
-/* A target that is removed when the case is over, or why there is none; or one in any case. */
-struct mybrd_target *try_target(struct kunit *test, const char *name,
-				const struct mybrd_config *config);
-struct mybrd_target *add_target(struct kunit *test, const char *name,
-				const struct mybrd_config *config);
-/* Earlier than that; in any thread. */
-void remove_target(struct kunit *test, struct mybrd_target *target);
-
-/* What may wait for a grace period, in this case. */
+/* Set mybrd_waiting_max until the case ends. */
 void limit_waiting(struct kunit *test, long max);
 
-/* For suites about one store: test->priv is an empty one, and ends as it began, nodes included. */
-int store_test_init(struct kunit *test);
-void store_test_exit(struct kunit *test);
+/* Clear the time stamps of waits in vain, those of @store included; for defer(), too. */
+void forget_vain_waits(void *store);
+
+/* Add a target, or return the error.  The target is removed when the case ends. */
+struct mybrd_target *try_target(struct kunit *test, const char *name,
+				const struct mybrd_config *config);
+/* The same; the case fails if there is no target. */
+struct mybrd_target *add_target(struct kunit *test, const char *name,
+				const struct mybrd_config *config);
+/* Remove it earlier; in any thread. */
+void remove_target(struct kunit *test, struct mybrd_target *target);
+/* Remove a target that belongs to a suite. */
+void remove_suite_target(struct mybrd_target *target);
+
+/* Make a bio for the disk of @target.  @bv is its data; a bio without data has none. */
+void init_bio(struct bio *bio, struct mybrd_target *target, blk_opf_t opf, sector_t sector,
+	      unsigned int nr_sectors, struct bio_vec *bv, unsigned int nr_bv);
+/* Make a bio, submit it and wait for it.  Returns its error. */
+int do_bio_vecs(struct mybrd_target *target, blk_opf_t opf, sector_t sector,
+		unsigned int nr_sectors, struct bio_vec *bv, unsigned int nr_bv);
+/* The same with data in one piece; @data is NULL for a bio without data. */
+int do_bio(struct mybrd_target *target, blk_opf_t opf, sector_t sector, unsigned int nr_sectors,
+	   void *data);
 
 /*
- * A reader: a thread that enters a read-side section, calls @look(@arg) there
- * again and again, and stays until it is stopped, or until @until() holds.
- * thread_stop() returns how often @look found something wrong.
+ * Start a reader: a thread that enters a read-side section, calls @look(@arg) there again and
+ * again, and stays in the section until it is stopped.  thread_stop() returns how often @look
+ * returned false.
  */
 struct thread *reader_enter(struct kunit *test, bool (*look)(void *arg), void *arg);
-/* One that is only there. */
+/* Start a reader that looks at nothing, and leaves the section when @until() holds. */
 struct thread *reader_enter_until(struct kunit *test, bool (*until)(void));
+/* A @look for readers that look at nothing. */
 bool nothing_to_see(void *arg);
 
-/* For a reader that stays until a write waits for pages, or a discard for a grace period. */
+/* What a reader finds at its first look.  The page has to be full of @byte at each look. */
+struct old_page {
+	struct mybrd_store *store;
+	pgoff_t index;
+	u8 byte;
+	struct page *page;
+};
+
+/* A @look for readers that keep one page; the argument is a struct old_page. */
+bool look_at_old_page(void *arg);
+
+/* Does a write wait for pages, or a discard for a grace period? */
 bool write_waits(void);
 
 /*
- * A relay: two readers that relieve each other, each in its section until the
- * other is in one as well, so that at no moment there is none. Each calls
- * @look(@arg, &found) again and again, with found being NULL at the start of a
- * section, and stays longer while that returns true.
+ * Start a relay: two readers that relieve each other.  Each stays in its section until the
+ * other one is in a section, too, so there is a reader at every moment.  Each calls
+ * @look(@arg, &found) again and again.  found is NULL at the start of a section.  A reader
+ * stays longer while @look returns true.
  */
 struct relay *relay_start(struct kunit *test, bool (*look)(void *arg, void **found), void *arg);
 void relay_stop(struct relay *relay);
 
 /*
- * A watch: between watch() and unwatch(), calls of one kernel function by the
- * current task are counted, and the first ones of an allocation can be made to
- * fail. That is where fault injection decides, so the caller sees a true
- * failure, whatever the attributes of failslab and fail_page_alloc say.
+ * A watch counts the calls of one kernel function by the current task, and can make the first
+ * ones fail.  It fails an allocation at the place where fault injection decides, so the caller
+ * sees a real failure, whatever the settings of failslab and fail_page_alloc are.
  */
 enum watched {
-	PAGE_ALLOCATION,	/* of pages one by one, with the driver's flags */
-	LARGE_ALLOCATION,	/* of several pages in one piece, without reclaim */
-	SLAB_ALLOCATION,	/* from anywhere */
-	FREE_PAGES,		/* from mybrd.ko, like those below */
+	PAGE_ALLOCATION,	/* single pages, with the flags of most writes */
+	LARGE_ALLOCATION,	/* several pages in one piece, without reclaim */
+	SLAB_ALLOCATION,	/* by any caller */
+	FREE_PAGES,		/* by mybrd.ko, like those below */
 	SYNCHRONIZE_RCU,
 	RCU_BARRIER,
-	READ_UNLOCK,		/* the end of a read-side section, nested ones included */
+	READ_UNLOCK,		/* the end of a read-side section, nested sections included */
 	NR_WATCHED
 };
 
-/* Skips the test where the kernel has no such function to watch.  A case that ends unwatches. */
+/*
+ * Start to watch; the first @nr_fail calls fail.  The end of the case ends the watch.  The
+ * case is skipped if the kernel has no such function or no kprobes.
+ */
 void watch(struct kunit *test, enum watched which, unsigned int nr_fail);
 /*
- * Count from 0 again.  Unlike watch(), which patches code and may have to wait for
- * a task that spins, this works beside a reader.
+ * Count from 0 again.  watch() patches code, which may have to wait for a task that spins;
+ * this does not.
  */
 void watch_anew(enum watched which, unsigned int nr_fail);
-/* Calls begun since watch(), for other threads to look at. */
-unsigned int watch_begun(enum watched which);
-/* Returns the number of calls that came back since watch(). */
+/* End the watch.  Returns how many calls returned since watch(). */
 unsigned int unwatch(enum watched which);
+
+struct perf_event;
+struct perf_sample_data;
+
+/*
+ * Set a breakpoint of the CPU: @hit is called when this task accesses @len bytes at @addr.
+ * @type is HW_BREAKPOINT_W or HW_BREAKPOINT_RW.  The case is skipped if there is no
+ * breakpoint.
+ */
+struct perf_event *set_breakpoint(struct kunit *test, const void *addr, unsigned int len,
+				  unsigned int type,
+				  void (*hit)(struct perf_event *event,
+					      struct perf_sample_data *data,
+					      struct pt_regs *regs));
+void clear_breakpoint(struct kunit *test, struct perf_event *event);
 
 #endif /* MYBRD_KUNIT_COMMON_H */

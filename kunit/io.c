@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suites mybrd_io and mybrd_io_mq: real bios on a real target, with either
- * front end, compared byte for byte with a plain buffer
+ * KUnit suites mybrd_io and mybrd_io_mq: bios on a disk, by either front end
+ *
+ * The first cases compare disk and memory with a model, byte for byte, for every alignment and
+ * every layout of memory.  The others look at bios that may not sleep, at full disks and short
+ * memory, and at requests of several bios.
  */
-#include <linux/bio.h>
-#include <linux/highmem.h>
-#include <linux/hw_breakpoint.h>
-#include <linux/mm.h>
 #include <linux/part_stat.h>
-#include <linux/perf_event.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/version.h>
-#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
 #include "common.h"
 
 /*
- * The disk is a little longer than the longest nowait bio, and ends inside a
- * page. Most tests use its first MODEL_PAGES, some of which are holes.
+ * The disk is a little longer than the longest nowait bio, and ends inside a page.  Most cases
+ * use its first MODEL_PAGES, some of which are holes.
  */
 #define DISK_PAGES	(BIO_MAX_VECS + 8)
 #define TAIL_SECTORS	3
 #define DISK_SECTORS	((sector_t)DISK_PAGES * PAGE_SECTORS + TAIL_SECTORS)
 #define MODEL_PAGES	6
 
-/* A bio's memory: three pages of data from any offset on, and what is around them. */
+/* The memory of a bio: up to three pages of data, at any offset, and what is around them */
 #define MAX_DATA	(3 * PAGE_SIZE)
-#define BUF_ORDER	3
-#define BUF_PAGES	BIT(BUF_ORDER)
+#define BUF_PAGES	8
 #define MAX_SEGMENTS	64
 #define GUARD		0xee
 
@@ -37,19 +33,21 @@ static struct io {
 	struct mybrd_target *target;
 	struct mybrd_store *store;
 	struct block_device *bdev;
-	struct page *buf;	/* BUF_PAGES pages that bios point into */
-	u8 *image;		/* what they should contain */
-	u8 *model;		/* what the disk should contain, MODEL_PAGES of it */
+	u8 *memory;		/* BUF_PAGES pages that bios point into */
+	struct page *buf;	/* the first of them */
+	u8 *data;		/* the second of them, where data in one segment begins */
+	u8 *image;		/* the expected content of @memory */
+	u8 *model;		/* the expected content of the disk, MODEL_PAGES of it */
 	u8 *noise;		/* random bytes to write, as many as in @model */
 	struct bio_vec bv[MAX_SEGMENTS];
 	unsigned int nr_bv;
 } io;
 
-/* How a bio's data lies in memory. */
+/* How the data of a bio lies in memory */
 enum shape {
 	ONE_SEGMENT,		/* a multi-page bvec */
 	PAGES,			/* page after page, none beside the next, as from user space */
-	PIECES,			/* segments that are no multiple of a sector */
+	PIECES,			/* segments that are no multiples of a sector */
 };
 
 static const char * const shape_names[] = { "one segment", "pages", "pieces" };
@@ -74,7 +72,7 @@ static void layout_desc(const struct layout *param, char *desc)
 
 KUNIT_ARRAY_PARAM(layout, layouts, layout_desc);
 
-/* One of each shape for the second front end: what lies below it is the same. */
+/* One of each shape for the second front end; both share the code below. */
 static const struct layout mq_layouts[] = {
 	{ ONE_SEGMENT, 508 }, { PAGES, 4092 }, { PIECES, 4 },
 };
@@ -93,7 +91,7 @@ static void add_segment(unsigned int page, unsigned int offset, unsigned int len
 static void lay_out(const struct layout *layout, unsigned int len)
 {
 	static const unsigned int pieces[] = { 4, 1020, 508, 36, 3000, 516, 12 };
-	/* Pages in a row here are never in a row in memory. */
+	/* No page follows its predecessor in memory. */
 	static const unsigned int order[] = { 6, 1, 4, 2, 5 };
 	unsigned int offset = layout->offset, page = 0, n;
 
@@ -116,7 +114,7 @@ static void lay_out(const struct layout *layout, unsigned int len)
 	}
 }
 
-/* Copy between io.bv[] and a plain buffer; @base is where io.buf's first page is. */
+/* Copy between io.bv[] and a plain buffer.  @base is io.memory or an image of it. */
 static void copy_segments(u8 *base, u8 *plain, bool to_segments)
 {
 	unsigned int i;
@@ -133,24 +131,10 @@ static void copy_segments(u8 *base, u8 *plain, bool to_segments)
 	}
 }
 
-static void init_bio(struct bio *bio, blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
-{
-	bio_init(bio, io.bdev, io.bv, ARRAY_SIZE(io.bv), opf);
-	bio->bi_iter.bi_sector = sector;
-	bio->bi_iter.bi_size = nr_sectors << SECTOR_SHIFT;
-	bio->bi_vcnt = io.nr_bv;
-}
-
-/* Through the block layer, as everybody does. */
+/* Submit io.bv[] as a bio through the block layer, as everybody does. */
 static int submit(blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
 {
-	struct bio bio;
-	int err;
-
-	init_bio(&bio, opf, sector, nr_sectors);
-	err = submit_bio_wait(&bio);
-	bio_uninit(&bio);
-	return err;
+	return do_bio_vecs(io.target, opf, sector, nr_sectors, io.bv, io.nr_bv);
 }
 
 static void keep_status(struct bio *bio)
@@ -159,15 +143,15 @@ static void keep_status(struct bio *bio)
 }
 
 /*
- * Straight to the driver: for what the block layer would answer itself, or
- * where it might sleep.
+ * Submit it to the driver itself: for bios that the block layer would answer, and where it
+ * might sleep.
  */
 static int submit_directly(blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
 {
 	blk_status_t status = BLK_STS_RESOURCE;
 	struct bio bio;
 
-	init_bio(&bio, opf, sector, nr_sectors);
+	init_bio(&bio, io.target, opf, sector, nr_sectors, io.bv, io.nr_bv);
 	bio.bi_private = &status;
 	bio.bi_end_io = keep_status;
 	io.target->disk->fops->submit_bio(&bio);
@@ -175,7 +159,7 @@ static int submit_directly(blk_opf_t opf, sector_t sector, unsigned int nr_secto
 	return blk_status_to_errno(status);
 }
 
-/* As near to the driver as one bio gets: an mq driver takes requests, not bios. */
+/* Submit it as near to the driver as the front end allows: mq takes requests, no bios. */
 static int submit_nearby(blk_opf_t opf, sector_t sector, unsigned int nr_sectors)
 {
 	if (io.target->config.queue_mode == MYBRD_QUEUE_MQ)
@@ -183,16 +167,16 @@ static int submit_nearby(blk_opf_t opf, sector_t sector, unsigned int nr_sectors
 	return submit_directly(opf, sector, nr_sectors);
 }
 
-/* How a bio comes to the driver. */
+/* How a bio comes to the driver */
 enum way {
 	WHOLE,
-	CLONED,		/* the middle of another bio: its iterator starts in mid-vector */
+	CLONED,		/* the middle of another bio: its iterator starts inside the vector */
 	SPLIT,		/* in two parts, the second one first */
 };
 
 /*
- * Submit io.bv[] as one bio of @nr_sectors. Leaves out the first @cut sectors
- * and the last one when CLONED, and cuts after @cut of them when SPLIT.
+ * Submit io.bv[] as a bio of @nr_sectors.  CLONED leaves out the first @cut sectors and the
+ * last one.  SPLIT cuts after the first @cut sectors.
  */
 static int submit_in_a_way(enum way way, blk_opf_t opf, sector_t sector, unsigned int nr_sectors,
 			   unsigned int cut)
@@ -203,7 +187,7 @@ static int submit_in_a_way(enum way way, blk_opf_t opf, sector_t sector, unsigne
 	if (way == WHOLE)
 		return submit(opf, sector, nr_sectors);
 
-	init_bio(&bio, opf, sector, nr_sectors);
+	init_bio(&bio, io.target, opf, sector, nr_sectors, io.bv, io.nr_bv);
 	if (way == CLONED) {
 		part = bio_alloc_clone(io.bdev, &bio, GFP_NOIO, &fs_bio_set);
 		bio_advance(part, cut << SECTOR_SHIFT);
@@ -218,25 +202,40 @@ static int submit_in_a_way(enum way way, blk_opf_t opf, sector_t sector, unsigne
 	return err;
 }
 
-/* Pages first to last of the store are those of the model, holes being zeros. */
-static void expect_model(struct kunit *test, pgoff_t first, pgoff_t last)
+/* The first offset at which two buffers differ, or @len */
+static size_t first_difference(const u8 *a, const u8 *b, size_t len)
+{
+	size_t i = 0;
+
+	if (!memcmp(a, b, len))
+		return len;
+	while (a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* A page of the disk has the bytes of @model.  A hole has zeros. */
+static void expect_page(struct kunit *test, pgoff_t index, const u8 *model)
+{
+	size_t same = PAGE_SIZE;
+	struct page *page;
+
+	rcu_read_lock();
+	page = mybrd_lookup_page(io.store, index);
+	if (page)
+		same = first_difference(page_address(page), model, PAGE_SIZE);
+	rcu_read_unlock();
+	if (!page && memchr_inv(model, 0, PAGE_SIZE))
+		same = 0;
+	KUNIT_ASSERT_EQ_MSG(test, same, PAGE_SIZE, "page %lu%s", index, page ? "" : ", a hole");
+}
+
+static void expect_model(struct kunit *test)
 {
 	pgoff_t i;
 
-	for (i = first; i <= last; i++) {
-		const u8 *model = io.model + i * PAGE_SIZE;
-		size_t same = PAGE_SIZE;
-		struct page *page;
-
-		rcu_read_lock();
-		page = mybrd_lookup_page(io.store, i);
-		if (page)
-			same = first_difference(page_address(page), model, PAGE_SIZE);
-		rcu_read_unlock();
-		if (!page && memchr_inv(model, 0, PAGE_SIZE))
-			same = 0;
-		KUNIT_ASSERT_EQ_MSG(test, same, PAGE_SIZE, "page %lu%s", i, page ? "" : ", a hole");
-	}
+	for (i = 0; i < MODEL_PAGES; i++)
+		expect_page(test, i, io.model + i * PAGE_SIZE);
 }
 
 static bool is_hole(pgoff_t index)
@@ -244,27 +243,58 @@ static bool is_hole(pgoff_t index)
 	return !lookup(io.store, index);
 }
 
-/* Disk and model get the same noise, but for the pages whose bit in @holes is set. */
+/* Fill disk and model with the same noise.  The pages whose bit is set in @holes are holes. */
 static void fill_disk(struct kunit *test, unsigned int holes)
 {
 	pgoff_t i;
 
+	io.store->max_pages = ULONG_MAX;
 	for (i = 0; i < MODEL_PAGES; i++) {
-		io.nr_bv = 0;
+		u8 *model = io.model + i * PAGE_SIZE;
+
 		if (holes & BIT(i)) {
 			KUNIT_ASSERT_EQ(test, mybrd_discard_pages(io.store, i, i, false), 0);
-			memset(io.model + i * PAGE_SIZE, 0, PAGE_SIZE);
+			memset(model, 0, PAGE_SIZE);
 			continue;
 		}
-		memcpy(io.model + i * PAGE_SIZE, io.noise + i * PAGE_SIZE, PAGE_SIZE);
-		memcpy(page_address(io.buf), io.model + i * PAGE_SIZE, PAGE_SIZE);
-		add_segment(0, 0, PAGE_SIZE);
-		KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, i * PAGE_SECTORS, PAGE_SECTORS), 0);
+		memcpy(model, io.noise + i * PAGE_SIZE, PAGE_SIZE);
+		memcpy(io.memory, model, PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test, do_bio(io.target, REQ_OP_WRITE, i * PAGE_SECTORS,
+					     PAGE_SECTORS, io.memory), 0);
 	}
-	expect_model(test, 0, MODEL_PAGES - 1);
+	expect_model(test);
 }
 
-/* Noise that is different from one write to the next. */
+/* The same; the disk may have @more pages, and none is on its way. */
+static void fill_up(struct kunit *test, unsigned int holes, unsigned int more)
+{
+	fill_disk(test, holes);
+	rcu_barrier();
+	io.store->max_pages = io.store->nr_pages + more;
+}
+
+/* Lay @nr_sectors out in one segment, which is @byte all over. */
+static void lay_out_bytes(unsigned int nr_sectors, u8 byte)
+{
+	static const struct layout layout = { ONE_SEGMENT, 0 };
+
+	lay_out(&layout, nr_sectors << SECTOR_SHIFT);
+	memset(io.data, byte, nr_sectors << SECTOR_SHIFT);
+}
+
+/* From @sector on, are @nr_sectors of that segment @byte all over? */
+static bool data_is(unsigned int sector, unsigned int nr_sectors, u8 byte)
+{
+	return !memchr_inv(io.data + (sector << SECTOR_SHIFT), byte, nr_sectors << SECTOR_SHIFT);
+}
+
+/* In the model, @nr_sectors are @byte all over. */
+static void set_model(sector_t sector, unsigned int nr_sectors, u8 byte)
+{
+	memset(io.model + (sector << SECTOR_SHIFT), byte, nr_sectors << SECTOR_SHIFT);
+}
+
+/* Other noise for each write */
 static u8 *next_noise(void)
 {
 	static unsigned int turn;
@@ -272,7 +302,7 @@ static u8 *next_noise(void)
 	return io.noise + ++turn * 52 % (MODEL_PAGES * PAGE_SIZE - MAX_DATA);
 }
 
-/* One write of noise, and the whole of its surroundings checked. */
+/* Write noise, and check the written pages and all others. */
 static void write_and_check(struct kunit *test, enum way way, sector_t sector, unsigned int nr)
 {
 	const struct layout *layout = test->param_value;
@@ -281,7 +311,7 @@ static void write_and_check(struct kunit *test, enum way way, sector_t sector, u
 	unsigned int cut = nr / 2;
 
 	lay_out(layout, nr << SECTOR_SHIFT);
-	copy_segments(page_address(io.buf), noise, true);
+	copy_segments(io.memory, noise, true);
 	KUNIT_ASSERT_EQ(test, submit_in_a_way(way, REQ_OP_WRITE, sector, nr, cut), 0);
 
 	if (way == CLONED)
@@ -289,24 +319,23 @@ static void write_and_check(struct kunit *test, enum way way, sector_t sector, u
 		       (nr - cut - 1) << SECTOR_SHIFT);
 	else
 		memcpy(io.model + pos, noise, nr << SECTOR_SHIFT);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	expect_model(test);
 }
 
-/* One read, and the whole of the memory around it checked. */
+/* Read, and check the data and all memory around it. */
 static void read_and_check(struct kunit *test, enum way way, sector_t sector, unsigned int nr)
 {
 	const struct layout *layout = test->param_value;
 	u8 *data = io.model + (sector << SECTOR_SHIFT);
-	u8 *memory = page_address(io.buf);
 	unsigned int cut = nr / 2;
 
 	lay_out(layout, nr << SECTOR_SHIFT);
-	memset(memory, GUARD, BUF_PAGES * PAGE_SIZE);
+	memset(io.memory, GUARD, BUF_PAGES * PAGE_SIZE);
 	KUNIT_ASSERT_EQ(test, submit_in_a_way(way, REQ_OP_READ, sector, nr, cut), 0);
 
 	memset(io.image, GUARD, BUF_PAGES * PAGE_SIZE);
 	if (way == CLONED) {
-		/* What was left out is as it was before. */
+		/* The memory of the other sectors is unchanged. */
 		u8 *expected = io.image + BUF_PAGES * PAGE_SIZE;
 
 		memset(expected, GUARD, nr << SECTOR_SHIFT);
@@ -315,13 +344,13 @@ static void read_and_check(struct kunit *test, enum way way, sector_t sector, un
 		data = expected;
 	}
 	copy_segments(io.image, data, true);
-	KUNIT_ASSERT_EQ_MSG(test, first_difference(memory, io.image, BUF_PAGES * PAGE_SIZE),
+	KUNIT_ASSERT_EQ_MSG(test, first_difference(io.memory, io.image, BUF_PAGES * PAGE_SIZE),
 			    BUF_PAGES * PAGE_SIZE, "sector %llu, %u sectors", sector, nr);
 }
 
 /*
- * Call @check for every alignment in page 1 and some or all lengths up to three
- * pages. Pages 1 and 3 are holes, until something is written there.
+ * Call @check for every sector in page 1 and for lengths up to three pages.  Pages 1 and 3 are
+ * holes, until something is written there.
  */
 static void every_alignment(struct kunit *test, enum way way, unsigned int step,
 			    void (*check)(struct kunit *test, enum way way, sector_t sector,
@@ -336,13 +365,13 @@ static void every_alignment(struct kunit *test, enum way way, unsigned int step,
 	}
 }
 
-/* A write changes its own bytes and no others, whatever its memory looks like. */
+/* A write changes its own bytes and no others, for every layout of its memory. */
 static void write_at_every_alignment(struct kunit *test)
 {
 	every_alignment(test, WHOLE, 1, write_and_check);
 }
 
-/* A read gives the disk's bytes, zeros for a hole, and touches no other memory. */
+/* A read returns the bytes of the disk, zeros for a hole, and changes no other memory. */
 static void read_at_every_alignment(struct kunit *test)
 {
 	every_alignment(test, WHOLE, 1, read_and_check);
@@ -350,25 +379,25 @@ static void read_at_every_alignment(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_hole(3));
 }
 
-/* A clone is written from where its own iterator is to where that ends. */
+/* A write of a clone writes what its own iterator covers. */
 static void write_of_a_clone(struct kunit *test)
 {
 	every_alignment(test, CLONED, 5, write_and_check);
 }
 
-/* A clone is read into where its own iterator is, and no further. */
+/* A read into a clone changes the memory that its own iterator covers. */
 static void read_into_a_clone(struct kunit *test)
 {
 	every_alignment(test, CLONED, 5, read_and_check);
 }
 
-/* The parts of a split bio can be written in any order. */
+/* The parts of a split bio are written, the second one first. */
 static void write_of_a_split_bio(struct kunit *test)
 {
 	every_alignment(test, SPLIT, 5, write_and_check);
 }
 
-/* The parts of a split bio can be read in any order. */
+/* The parts of a split bio are read, the second one first. */
 static void read_into_a_split_bio(struct kunit *test)
 {
 	every_alignment(test, SPLIT, 5, read_and_check);
@@ -384,16 +413,11 @@ static const struct zeroing_case {
 	{ "write zeroes, no unmap", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, false },
 };
 
-static void zeroing_desc(const struct zeroing_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
-
-KUNIT_ARRAY_PARAM(zeroing, zeroing_cases, zeroing_desc);
+NAMED_PARAM(zeroing);
 
 /*
- * A zeroed range reads as zeros, partial pages too, and its neighbours don't;
- * whole pages are given back unless NOUNMAP; a hole stays a hole.
+ * A zeroed range reads as zeros, also in pages that it covers in part.  The bytes beside it
+ * stay.  Whole pages are freed unless NOUNMAP is set.  A hole stays a hole.
  */
 static void zeroing_at_every_alignment(struct kunit *test)
 {
@@ -406,8 +430,8 @@ static void zeroing_at_every_alignment(struct kunit *test)
 			fill_disk(test, BIT(3));
 			io.nr_bv = 0;
 			KUNIT_ASSERT_EQ(test, submit(param->opf, sector, nr), 0);
-			memset(io.model + (sector << SECTOR_SHIFT), 0, nr << SECTOR_SHIFT);
-			expect_model(test, 0, MODEL_PAGES - 1);
+			set_model(sector, nr, 0);
+			expect_model(test);
 
 			for (i = 0; i < MODEL_PAGES; i++) {
 				bool whole = sector <= i * PAGE_SECTORS &&
@@ -422,31 +446,27 @@ static void zeroing_at_every_alignment(struct kunit *test)
 	}
 }
 
-/* Where the disk ends inside its last page, what it has of that page is all of it. */
+/* The disk ends inside its last page.  The sectors up to the end count as the whole page. */
 static void zeroing_of_the_last_page(struct kunit *test)
 {
 	const struct zeroing_case *param = test->param_value;
 	const sector_t tail = DISK_SECTORS - TAIL_SECTORS;
-	const struct layout layout = { ONE_SEGMENT, 0 };
-	u8 *memory = page_address(io.buf + 1);
 
-	/* Not to the end: zeros in place. */
-	lay_out(&layout, TAIL_SECTORS << SECTOR_SHIFT);
-	memset(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT);
+	/* A range that ends before the end is zeroed in place. */
+	lay_out_bytes(TAIL_SECTORS, 0x5a);
 	KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, tail, TAIL_SECTORS), 0);
 	KUNIT_EXPECT_EQ(test, submit(param->opf, tail, TAIL_SECTORS - 1), 0);
 	KUNIT_EXPECT_FALSE(test, is_hole(DISK_PAGES));
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, tail, TAIL_SECTORS), 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0, (TAIL_SECTORS - 1) << SECTOR_SHIFT), NULL);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory + ((TAIL_SECTORS - 1) << SECTOR_SHIFT), 0x5a,
-					     SECTOR_SIZE), NULL);
+	KUNIT_EXPECT_TRUE(test, data_is(0, TAIL_SECTORS - 1, 0));
+	KUNIT_EXPECT_TRUE(test, data_is(TAIL_SECTORS - 1, 1, 0x5a));
 
-	/* To the end: the page goes. */
+	/* A range up to the end frees the page. */
 	KUNIT_EXPECT_EQ(test, submit(param->opf, tail, TAIL_SECTORS), 0);
 	KUNIT_EXPECT_EQ(test, is_hole(DISK_PAGES), param->unmaps);
-	memset(memory, GUARD, TAIL_SECTORS << SECTOR_SHIFT);
+	lay_out_bytes(TAIL_SECTORS, GUARD);
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, tail, TAIL_SECTORS), 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0, TAIL_SECTORS << SECTOR_SHIFT), NULL);
+	KUNIT_EXPECT_TRUE(test, data_is(0, TAIL_SECTORS, 0));
 }
 
 static const struct op_case {
@@ -461,42 +481,40 @@ static const struct op_case {
 	{ "write zeroes, no unmap", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP },
 };
 
-static void op_desc(const struct op_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
+NAMED_PARAM(op);
 
-KUNIT_ARRAY_PARAM(op, op_cases, op_desc);
-
-/* Lay @nr_sectors out for an operation, all of it in the same few pages of memory. */
-static void lay_out_op(const struct op_case *op, unsigned int nr_sectors)
+/* Lay any number of sectors out, in the same few pages again and again. */
+static void lay_out_many(unsigned int nr_sectors)
 {
 	unsigned int len = nr_sectors << SECTOR_SHIFT, n;
 
-	io.nr_bv = 0;
-	while (op->has_data && len) {
+	for (io.nr_bv = 0; len; len -= n) {
 		n = min_t(unsigned int, len, BUF_PAGES * PAGE_SIZE);
 		add_segment(0, 0, n);
-		len -= n;
 	}
 }
 
-/* One bio may zero the whole disk, many batches, and gives all of it back. */
+static void lay_out_op(const struct op_case *op, unsigned int nr_sectors)
+{
+	lay_out_many(op->has_data ? nr_sectors : 0);
+}
+
+/* One bio zeroes the whole disk, which is many batches. */
 static void zeroing_of_the_whole_disk(struct kunit *test)
 {
 	const struct zeroing_case *param = test->param_value;
 
-	lay_out_op(&op_cases[1], DISK_SECTORS);
+	lay_out_many(DISK_SECTORS);
 	KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, 0, DISK_SECTORS), 0);
 	KUNIT_ASSERT_EQ(test, io.store->nr_pages, DISK_PAGES + 1UL);
 	io.nr_bv = 0;
 	KUNIT_EXPECT_EQ(test, submit(param->opf, 0, DISK_SECTORS), 0);
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, param->unmaps ? 0UL : DISK_PAGES + 1UL);
-	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(0, MODEL_PAGES * PAGE_SECTORS, 0);
+	expect_model(test);
 }
 
-/* What reaches beyond the end of the disk is an error and changes nothing. */
+/* I/O that reaches beyond the end of the disk fails, and changes nothing. */
 static void io_beyond_the_end(struct kunit *test)
 {
 	static const struct { sector_t first; unsigned int nr; } ranges[] = {
@@ -507,14 +525,11 @@ static void io_beyond_the_end(struct kunit *test)
 		{ (LLONG_MAX >> SECTOR_SHIFT) - 1, 8 },
 	};
 	const struct op_case *param = test->param_value;
-	const struct layout layout = { ONE_SEGMENT, 0 };
-	u8 *memory = page_address(io.buf + 1);
 	unsigned long before;
 	int i;
 
 	fill_disk(test, BIT(3));
-	lay_out(&layout, TAIL_SECTORS << SECTOR_SHIFT);
-	memset(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT);
+	lay_out_bytes(TAIL_SECTORS, 0x5a);
 	KUNIT_ASSERT_EQ(test, submit(REQ_OP_WRITE, DISK_SECTORS - TAIL_SECTORS, TAIL_SECTORS), 0);
 	before = io.store->nr_pages;
 
@@ -523,13 +538,13 @@ static void io_beyond_the_end(struct kunit *test)
 		KUNIT_EXPECT_NE(test, submit(param->opf, ranges[i].first, ranges[i].nr), 0);
 	}
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, before);
-	expect_model(test, 0, MODEL_PAGES - 1);
-	lay_out(&layout, TAIL_SECTORS << SECTOR_SHIFT);
+	expect_model(test);
+	lay_out_bytes(TAIL_SECTORS, GUARD);
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, DISK_SECTORS - TAIL_SECTORS, TAIL_SECTORS), 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0x5a, TAIL_SECTORS << SECTOR_SHIFT), NULL);
+	KUNIT_EXPECT_TRUE(test, data_is(0, TAIL_SECTORS, 0x5a));
 }
 
-/* The end of a disk that was made smaller is an end, where the larger one had pages too. */
+/* I/O beyond the end of a disk that has shrunk fails, also where it had pages before. */
 static void io_beyond_a_shrunken_end(struct kunit *test)
 {
 	static const struct { sector_t first; unsigned int nr; } ranges[] = {
@@ -538,15 +553,15 @@ static void io_beyond_a_shrunken_end(struct kunit *test)
 		{ 3 * PAGE_SECTORS, PAGE_SECTORS },
 		{ 0, 3 * PAGE_SECTORS },
 	};
-	const u64 shrunken = (2 * PAGE_SECTORS + TAIL_SECTORS) << SECTOR_SHIFT;
+	const sector_t shrunken = 2 * PAGE_SECTORS + TAIL_SECTORS;
 	const struct op_case *param = test->param_value;
-	int resized, errors[ARRAY_SIZE(ranges)], inside, i;
+	int resized, errors[ARRAY_SIZE(ranges)], i;
 	unsigned long pages, inserts;
 
 	fill_disk(test, BIT(1));
 	inserts = io.store->inserts;
 	mutex_lock(&io.target->power_lock);
-	resized = mybrd_resize_target(io.target, shrunken);
+	resized = mybrd_resize_target(io.target, shrunken << SECTOR_SHIFT);
 	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
 		lay_out_op(param, ranges[i].nr);
 		errors[i] = submit_nearby(param->opf, ranges[i].first, ranges[i].nr);
@@ -561,16 +576,15 @@ static void io_beyond_a_shrunken_end(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, errors[i], -EIO, "range %d", i);
 	KUNIT_EXPECT_EQ(test, pages, 2UL);
 	KUNIT_EXPECT_EQ(test, inserts, 0UL);
-	memset(io.model + shrunken, 0, MODEL_PAGES * PAGE_SIZE - shrunken);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(shrunken, MODEL_PAGES * PAGE_SECTORS - shrunken, 0);
+	expect_model(test);
 
-	/* Where the disk ends later, the same is done. */
+	/* The disk has grown again: the same I/O is done. */
 	lay_out_op(param, ranges[2].nr);
-	inside = submit_nearby(param->opf, ranges[2].first, ranges[2].nr);
-	KUNIT_EXPECT_EQ(test, inside, 0);
+	KUNIT_EXPECT_EQ(test, submit_nearby(param->opf, ranges[2].first, ranges[2].nr), 0);
 }
 
-/* A nowait bio is done, or sent back with -EAGAIN, without sleeping anywhere. */
+/* A nowait bio is done or is -EAGAIN, and does not sleep. */
 static void nowait_without_sleeping(struct kunit *test)
 {
 	static const struct { sector_t first; unsigned int nr; } ranges[] = {
@@ -592,7 +606,7 @@ static void nowait_without_sleeping(struct kunit *test)
 	}
 }
 
-/* A nowait bio that would keep the CPU for long comes back with -EAGAIN, undone. */
+/* A nowait bio that would take the CPU for long is -EAGAIN, and has done nothing. */
 static void nowait_of_a_long_bio(struct kunit *test)
 {
 	const struct op_case *param = test->param_value;
@@ -604,64 +618,57 @@ static void nowait_of_a_long_bio(struct kunit *test)
 	lay_out_op(param, limit + 1);
 	KUNIT_EXPECT_EQ(test, submit(param->opf | REQ_NOWAIT, 0, limit + 1), -EAGAIN);
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, before);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	expect_model(test);
 
-	/* The same without REQ_NOWAIT is done. */
+	/* Without REQ_NOWAIT it is done. */
 	KUNIT_EXPECT_EQ(test, submit(param->opf, 0, limit + 1), 0);
 }
 
-/* RAM has nothing to flush: FLUSH and FUA succeed, and a FUA write is a write. */
-static void flush_and_fua(struct kunit *test)
+/* FLUSH and FUA succeed, although there is no cache.  A FUA write is written. */
+static void flush_and_fua_without_a_cache(struct kunit *test)
 {
-	const struct layout layout = { ONE_SEGMENT, 0 };
-
 	fill_disk(test, BIT(3));
 	io.nr_bv = 0;
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE | REQ_PREFLUSH, 0, 0), 0);
 	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_FLUSH, 0, 0), 0);
 	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE | REQ_PREFLUSH, 0, 0), 0);
 
-	lay_out(&layout, PAGE_SIZE);
-	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
 	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE | REQ_PREFLUSH | REQ_FUA, 3,
 					      PAGE_SECTORS), 0);
-	memset(io.model + 3 * SECTOR_SIZE, 0x5a, PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(3, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
-/* An operation that mybrd does not have is refused, and changes nothing. */
+/* An operation that mybrd does not have is -EOPNOTSUPP, and changes nothing. */
 static void unsupported_operations(struct kunit *test)
 {
 	static const blk_opf_t ops[] = {
 		REQ_OP_SECURE_ERASE, REQ_OP_ZONE_APPEND, REQ_OP_ZONE_RESET, REQ_OP_ZONE_OPEN,
 		REQ_OP_DRV_IN, REQ_OP_DRV_OUT,
 	};
-	const struct layout layout = { ONE_SEGMENT, 0 };
 	int i;
 
 	fill_disk(test, BIT(3));
-	lay_out(&layout, PAGE_SIZE);
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
 	for (i = 0; i < ARRAY_SIZE(ops); i++)
 		KUNIT_EXPECT_EQ_MSG(test, submit_directly(ops[i], 0, PAGE_SECTORS), -EOPNOTSUPP,
 				    "operation %u", (__force u32)ops[i]);
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_SECURE_ERASE, 0, PAGE_SECTORS), -EOPNOTSUPP);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	expect_model(test);
 }
 
 /*
- * A write into a hole without memory is -ENOSPC, the hole stays one and other
- * pages keep what they have. A write to pages that exist needs no memory.
+ * A write into a hole that gets no memory is -ENOSPC, and changes nothing.  A write over pages
+ * that exist needs no memory.
  */
 static void write_without_memory(struct kunit *test)
 {
-	const struct layout layout = { ONE_SEGMENT, 0 };
 	int err, again;
 
 	fill_disk(test, BIT(3));
 	rcu_barrier();
-	lay_out(&layout, PAGE_SIZE);
-	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
-
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
 	watch(test, PAGE_ALLOCATION, UINT_MAX);
 	err = submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS);
 	again = submit_directly(REQ_OP_WRITE, 0, PAGE_SECTORS);
@@ -671,13 +678,13 @@ static void write_without_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, again, 0);
 	KUNIT_EXPECT_TRUE(test, is_hole(3));
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, MODEL_PAGES - 1UL);
-	memset(io.model, 0x5a, PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(0, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 
 	/* With memory, the same write is done. */
 	KUNIT_EXPECT_EQ(test, submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS), 0);
-	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(3 * PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
 static long writes_in_flight(void)
@@ -690,40 +697,37 @@ static long writes_in_flight(void)
 	return nr;
 }
 
-/* One write that must not sleep: from the first page on, with one byte all over. */
-static int write_nowait(blk_opf_t flags, sector_t sector, unsigned int nr_sectors)
+/* A write of 0x5a that may not sleep */
+static int write_nowait(sector_t sector, unsigned int nr_sectors)
 {
-	const struct layout layout = { ONE_SEGMENT, 512 };
 	int err;
 
-	lay_out(&layout, nr_sectors << SECTOR_SHIFT);
-	memset(page_address(io.buf + 1), 0x5a, 4 * PAGE_SIZE);
+	lay_out_bytes(nr_sectors, 0x5a);
 	non_block_start();
-	err = submit_directly(REQ_OP_WRITE | REQ_NOWAIT | flags, sector, nr_sectors);
+	err = submit_directly(REQ_OP_WRITE | REQ_NOWAIT, sector, nr_sectors);
 	non_block_end();
 	return err;
 }
 
-/* A nowait write fills a hole where that needs no sleep. */
+/* A nowait write fills holes if it need not sleep for that. */
 static void nowait_into_a_hole(struct kunit *test)
 {
 	fill_disk(test, BIT(3) | BIT(4));
-	KUNIT_EXPECT_EQ(test, write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS), 0);
-	KUNIT_EXPECT_EQ(test, write_nowait(0, 4 * PAGE_SECTORS + 2, 1), 0);
-	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
-	memset(io.model + 4 * PAGE_SIZE + 2 * SECTOR_SIZE, 0x5a, SECTOR_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	KUNIT_EXPECT_EQ(test, write_nowait(3 * PAGE_SECTORS, PAGE_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, write_nowait(4 * PAGE_SECTORS + 2, 1), 0);
+	set_model(3 * PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	set_model(4 * PAGE_SECTORS + 2, 1, 0x5a);
+	expect_model(test);
 
-	/* A leaf, too. */
-	KUNIT_EXPECT_EQ(test, write_nowait(0, 64 * PAGE_SECTORS, 3 * PAGE_SECTORS), 0);
+	/* These holes need a new leaf. */
+	KUNIT_EXPECT_EQ(test, write_nowait(64 * PAGE_SECTORS, 3 * PAGE_SECTORS), 0);
 	KUNIT_EXPECT_FALSE(test, is_hole(64) || is_hole(65) || is_hole(66));
 }
 
-/* Where a node can't be had it is -EAGAIN, and changes nothing before the hole either. */
+/* A nowait write that gets no node is -EAGAIN, and does not write before the hole either. */
 static void nowait_without_a_node(struct kunit *test)
 {
 	unsigned long inserts, ios;
-	u8 *memory = page_address(io.buf + 1);
 	long charged;
 	int err;
 
@@ -735,7 +739,7 @@ static void nowait_without_a_node(struct kunit *test)
 	ios = part_stat_read(io.bdev, ios[STAT_WRITE]);
 	watch(test, SLAB_ALLOCATION, 0);
 	use_up_nodes(test);
-	err = write_nowait(0, 62 * PAGE_SECTORS, 3 * PAGE_SECTORS);
+	err = write_nowait(62 * PAGE_SECTORS, 3 * PAGE_SECTORS);
 	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
 
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
@@ -743,33 +747,33 @@ static void nowait_without_a_node(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, io.store->inserts, inserts);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->charged), charged);
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, 62 * PAGE_SECTORS, 2 * PAGE_SECTORS), 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory + 512, 0, 2 * PAGE_SIZE), NULL);
+	KUNIT_EXPECT_TRUE(test, data_is(0, 2 * PAGE_SECTORS, 0));
 
-	/* What is sent back is no I/O; the second try is one. */
+	/* A bio that is sent back is not counted as an I/O.  The second try is. */
 	KUNIT_EXPECT_EQ(test, part_stat_read(io.bdev, ios[STAT_WRITE]), ios);
 	KUNIT_EXPECT_EQ(test, writes_in_flight(), 0L);
-	KUNIT_EXPECT_EQ(test, write_nowait(0, 62 * PAGE_SECTORS, 3 * PAGE_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, write_nowait(62 * PAGE_SECTORS, 3 * PAGE_SECTORS), 0);
 	KUNIT_EXPECT_EQ(test, part_stat_read(io.bdev, ios[STAT_WRITE]), ios + 1);
 	KUNIT_EXPECT_EQ(test, writes_in_flight(), 0L);
 }
 
-/* The path of nodes that the first page of a disk needs comes without sleep, or not at all. */
+/* The first page of a disk needs a whole path of nodes, and is -EAGAIN if one is missing. */
 static void nowait_on_an_empty_disk(struct kunit *test)
 {
 	int err;
 
 	watch(test, SLAB_ALLOCATION, 0);
 	use_up_nodes(test);
-	err = write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	err = write_nowait(3 * PAGE_SECTORS, PAGE_SECTORS);
 	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 	KUNIT_EXPECT_TRUE(test, radix_tree_empty(&io.store->pages));
 
-	KUNIT_EXPECT_EQ(test, write_nowait(0, (DISK_PAGES - 1) * PAGE_SECTORS, PAGE_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, write_nowait((DISK_PAGES - 1) * PAGE_SECTORS, PAGE_SECTORS), 0);
 	KUNIT_EXPECT_FALSE(test, is_hole(DISK_PAGES - 1));
-	KUNIT_EXPECT_EQ(test, write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS), 0);
-	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	KUNIT_EXPECT_EQ(test, write_nowait(3 * PAGE_SECTORS, PAGE_SECTORS), 0);
+	set_model(3 * PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
 struct long_write {
@@ -784,13 +788,13 @@ static void write_long_nowait(struct work_struct *work)
 	write->err = submit_directly(REQ_OP_WRITE | REQ_NOWAIT, 0, BIO_MAX_VECS * PAGE_SECTORS + 1);
 }
 
-/* A worker submits for a caller that has left: what comes from it may sleep. */
+/* A worker submits for a caller that has left, so its nowait bios may sleep. */
 static void nowait_of_a_worker(struct kunit *test)
 {
 	struct long_write write;
 	int err;
 
-	lay_out_op(&op_cases[1], BIO_MAX_VECS * PAGE_SECTORS + 1);
+	lay_out_many(BIO_MAX_VECS * PAGE_SECTORS + 1);
 	INIT_WORK_ONSTACK(&write.work, write_long_nowait);
 	write_long_nowait(&write.work);
 	err = write.err;
@@ -810,19 +814,13 @@ static const struct io_thread_case {
 	{ "a worker of io-wq", true, 0 },
 };
 
-static void io_thread_desc(const struct io_thread_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
-
-KUNIT_ARRAY_PARAM(io_thread, io_thread_cases, io_thread_desc);
+NAMED_PARAM(io_thread);
 
 /*
- * Threads of io_uring have the same flag, whether they poll a ring, and get back what would
- * have to sleep, or are the workers that it goes to then. Only the latter have a struct for
- * themselves, where the case's thread has one as a kthread. It has none meanwhile, or zeros,
- * which say that it is neither a worker that is up nor a kthread of any kind; that is all
- * that the scheduler looks for if it sleeps.
+ * Two kinds of threads of io_uring have PF_IO_WORKER: workers, and threads that poll a ring.
+ * Only workers have a ->worker_private, and only they may sleep for a nowait bio.  The thread of
+ * the case takes the place of either, with NULL or zeros instead of its own ->worker_private.
+ * If it sleeps, the scheduler reads the zeros, and takes it for a worker that is not running.
  */
 static void nowait_of_a_thread_of_io_uring(struct kunit *test)
 {
@@ -831,11 +829,9 @@ static void nowait_of_a_thread_of_io_uring(struct kunit *test)
 	struct thread *reader;
 	int err;
 
-	fill_disk(test, BIT(3));
-	rcu_barrier();
-	io.store->max_pages = io.store->nr_pages;
-	lay_out_op(&op_cases[1], PAGE_SECTORS);
-	/* Full but for a page that waits, as long as no write does. */
+	fill_up(test, BIT(3), 0);
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
+	/* The disk is full, and has a page that waits for a reader until a write waits. */
 	reader = reader_enter_until(test, write_waits);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 2, 2, false), 0);
 
@@ -847,30 +843,26 @@ static void nowait_of_a_thread_of_io_uring(struct kunit *test)
 	current->worker_private = kthread;
 
 	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
-	io.store->max_pages = ULONG_MAX;
 	KUNIT_EXPECT_EQ(test, err, param->err);
 }
 
-/* At a limit a nowait write is -EAGAIN where waiting could help, else -ENOSPC. */
+/* At the limit a nowait write is -EAGAIN if a page is on its way, and -ENOSPC if none is. */
 static void nowait_beyond_the_limit(struct kunit *test)
 {
 	struct thread *reader;
 	int full, waiting;
 
-	fill_disk(test, BIT(3));
-	rcu_barrier();
-	io.store->max_pages = io.store->nr_pages;
-	full = write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	fill_up(test, BIT(3), 0);
+	full = write_nowait(3 * PAGE_SECTORS, PAGE_SECTORS);
 	reader = reader_enter(test, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 2, 2, false), 0);
-	waiting = write_nowait(0, 3 * PAGE_SECTORS, PAGE_SECTORS);
+	waiting = write_nowait(3 * PAGE_SECTORS, PAGE_SECTORS);
 	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
-	io.store->max_pages = ULONG_MAX;
 	KUNIT_EXPECT_EQ(test, full, -ENOSPC);
 	KUNIT_EXPECT_EQ(test, waiting, -EAGAIN);
 }
 
-/* A request may sleep, whatever its bios say: it is done, and never sent back. */
+/* A request may sleep although its bio is nowait.  It is done, and never sent back. */
 static void nowait_requests(struct kunit *test)
 {
 	const struct op_case *param = test->param_value;
@@ -888,33 +880,25 @@ static void nowait_requests(struct kunit *test)
 
 static const struct one_hole_case {
 	const char *name;
-	pgoff_t first;		/* of those that are there, and of the write */
-	pgoff_t hole;		/* the page after them, and the last of the write */
+	pgoff_t first;		/* page of the write; pages are there up to @hole */
+	pgoff_t hole;		/* last page of the write */
 } one_hole_cases[] = {
 	{ "beside index 0", 0, 1 },
 	{ "in the next leaf", 61, 64 },
 };
 
-static void one_hole_desc(const struct one_hole_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
+NAMED_PARAM(one_hole);
 
-KUNIT_ARRAY_PARAM(one_hole, one_hole_cases, one_hole_desc);
-
-/* All or nothing, also where a single hole is in the way: its node comes before the first byte. */
+/* A write with one hole gets the node for it before it writes its first byte. */
 static void one_hole_without_a_node(struct kunit *test)
 {
 	const struct one_hole_case *param = test->param_value;
-	const unsigned int nr_sectors = (param->hole - param->first + 1) * PAGE_SECTORS;
-	const struct layout layout = { ONE_SEGMENT, 0 };
-	u8 *memory = page_address(io.buf + 1);
-	const size_t there = (param->hole - param->first) * PAGE_SIZE;
+	const unsigned int there = (param->hole - param->first) * PAGE_SECTORS;
+	const unsigned int nr_sectors = there + PAGE_SECTORS;
 	int err;
 
 	KUNIT_ASSERT_EQ(test, populate(io.store, param->first, param->hole - 1), 0);
-	lay_out(&layout, nr_sectors << SECTOR_SHIFT);
-	memset(memory, 0x5a, nr_sectors << SECTOR_SHIFT);
+	lay_out_bytes(nr_sectors, 0x5a);
 	watch(test, SLAB_ALLOCATION, 0);
 	use_up_nodes(test);
 	err = submit_directly(REQ_OP_WRITE, param->first * PAGE_SECTORS, nr_sectors);
@@ -923,52 +907,35 @@ static void one_hole_without_a_node(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	KUNIT_EXPECT_TRUE(test, is_hole(param->hole));
 	KUNIT_EXPECT_EQ(test, submit(REQ_OP_READ, param->first * PAGE_SECTORS, nr_sectors), 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(memory, 0, there), NULL);
+	KUNIT_EXPECT_TRUE(test, data_is(0, there, 0));
 }
 
 /*
- * A write that does not fit into the limit changes nothing, not even where it
- * would fit, and no counter but that of such writes.
+ * A write that does not fit into the limit as a whole changes nothing, and no counter but
+ * ->refusals.
  */
 static void write_beyond_the_limit(struct kunit *test)
 {
-	const struct layout layout = { ONE_SEGMENT, 512 };
-	unsigned long pages, peak, inserts;
-	long frees, charged, refusals;
+	struct counters before;
+	long refusals;
 	int err;
 
-	fill_disk(test, BIT(2) | BIT(4));
-	rcu_barrier();
-	lay_out(&layout, MAX_DATA);
-	memset(page_address(io.buf + 1), 0x5a, 4 * PAGE_SIZE);
-
-	pages = io.store->nr_pages;
-	peak = io.store->peak_pages;
-	inserts = io.store->inserts;
-	frees = atomic_long_read(&io.store->frees);
-	charged = atomic_long_read(&io.store->charged);
-	refusals = atomic_long_read(&io.store->refusals);
-
 	/* One more page is allowed, but the write has two holes to fill. */
-	io.store->max_pages = io.store->nr_pages + 1;
+	fill_up(test, BIT(2) | BIT(4), 1);
+	lay_out_bytes(3 * PAGE_SECTORS, 0x5a);
+	before = counters_of(io.store);
+	refusals = atomic_long_read(&io.store->refusals);
 	err = submit(REQ_OP_WRITE, 2 * PAGE_SECTORS, 3 * PAGE_SECTORS);
-	io.store->max_pages = ULONG_MAX;
 
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	expect_model(test);
 	KUNIT_EXPECT_TRUE(test, is_hole(2));
 	KUNIT_EXPECT_TRUE(test, is_hole(4));
-	expect_model(test, 0, MODEL_PAGES - 1);
-
-	KUNIT_EXPECT_EQ(test, io.store->nr_pages, pages);
-	KUNIT_EXPECT_EQ(test, io.store->peak_pages, peak);
-	KUNIT_EXPECT_EQ(test, io.store->inserts, inserts);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->frees), frees);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->waiting), 0L);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->charged), charged);
+	expect_counters(test, io.store, before);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
 }
 
-/* For a reader: once the write waits, there is memory again. */
+/* A reader leaves when the write waits.  From then on there is memory again. */
 static bool memory_comes_back(void)
 {
 	if (!write_waits())
@@ -977,19 +944,16 @@ static bool memory_comes_back(void)
 	return true;
 }
 
-/* A write that finds no memory waits for what is on its way before it gives up. */
+/* A write that gets no memory waits for a page that waits for its grace period. */
 static void write_while_memory_is_on_its_way(struct kunit *test)
 {
-	const struct layout layout = { ONE_SEGMENT, 0 };
 	struct thread *reader;
 	long waiting;
 	int err;
 
 	fill_disk(test, 0);
 	rcu_barrier();
-	lay_out(&layout, PAGE_SIZE);
-	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
-
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
 	watch(test, RCU_BARRIER, 0);
 	watch(test, PAGE_ALLOCATION, 0);
 	reader = reader_enter_until(test, memory_comes_back);
@@ -999,17 +963,17 @@ static void write_while_memory_is_on_its_way(struct kunit *test)
 	watch_anew(PAGE_ALLOCATION, UINT_MAX);
 	err = submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS);
 	KUNIT_EXPECT_GE(test, unwatch(PAGE_ALLOCATION), 1U);
-	/* Not for everybody's callbacks. */
+	/* It does not wait for all callbacks. */
 	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
 
 	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, waiting, 1L);
 	KUNIT_EXPECT_EQ(test, err, 0);
-	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(3 * PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
-/* A write of io.bv[] by another thread; thread_join() has its result. */
+/* Write io.bv[] in another thread; thread_join() returns the error. */
 static sector_t background_sector;
 static unsigned int background_nr;
 
@@ -1026,81 +990,78 @@ static struct thread *write_in_background(struct kunit *test, sector_t sector, u
 }
 
 /*
- * Another write has set the last page aside for the same hole. A write that finds no page
- * left waits for that, and is done, as then there is no hole.
+ * Another write has set the last page aside for the same hole.  A write that finds the disk
+ * full waits until the page is in the tree.  Then it has no hole left, and is done.
  */
 static void two_writes_into_the_last_hole(struct kunit *test)
 {
-	const struct layout layout = { ONE_SEGMENT, 0 };
-	struct mybrd_spare spare;
+	struct mybrd_spare *spare;
 	struct thread *writer;
 	bool waited;
 
-	fill_disk(test, BIT(3));
-	rcu_barrier();
-	lay_out(&layout, PAGE_SIZE);
-	memset(page_address(io.buf + 1), 0x5a, PAGE_SIZE);
-	mybrd_spare_init(&spare, io.store, MYBRD_GFP);
-	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(&spare, 1), 0);
-
-	io.store->max_pages = io.store->nr_pages + 1;
+	fill_up(test, BIT(3), 1);
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
+	spare = new_spare(test, io.store, MYBRD_GFP, 1);
 	writer = write_in_background(test, 3 * PAGE_SECTORS, PAGE_SECTORS);
 	waited = comes_true(write_waits());
-	KUNIT_EXPECT_EQ(test, insert_spare(&spare, 3), 0);
-	mybrd_free_spare(&spare);
+	KUNIT_EXPECT_EQ(test, insert_spare(spare, 3), 0);
+	free_spare(test, spare);
 	KUNIT_EXPECT_EQ(test, thread_join(writer), 0);
-	io.store->max_pages = ULONG_MAX;
 
 	KUNIT_EXPECT_TRUE(test, waited);
-	memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(3 * PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
-/* The page cache of others: so many more pages of it are dirty. */
+/* As if all memory was dirty page cache */
 static void add_dirty_cache(long pages)
 {
 	mod_node_page_state(page_pgdat(io.buf), NR_FILE_DIRTY, pages);
 }
 
-static void drop_dirty_cache(void *pages)
+static void clean_dirty_cache(void *unused)
 {
-	add_dirty_cache(-(long)pages);
+	add_dirty_cache(-(long)totalram_pages());
 }
 
-/* Memory that is dirty page cache now is soon free, so a write waits a moment for it. */
+static void dirty_cache(struct kunit *test)
+{
+	add_dirty_cache(totalram_pages());
+	defer(test, clean_dirty_cache, NULL);
+}
+
+/* A write waits for a moment while memory is dirty page cache, which is soon free. */
 static void write_beside_a_spike_of_dirty_cache(struct kunit *test)
 {
-	const long spike = totalram_pages();
+	const unsigned int nr = (MYBRD_BATCH + 1) * PAGE_SECTORS;
 	struct thread *writer;
 	bool waited;
 
-	lay_out_op(&op_cases[1], (MYBRD_BATCH + 1) * PAGE_SECTORS);
-	add_dirty_cache(spike);
-	defer(test, drop_dirty_cache, (void *)spike);
-	writer = write_in_background(test, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
+	lay_out_many(nr);
+	dirty_cache(test);
+	writer = write_in_background(test, 0, nr);
 	waited = comes_true(write_waits());
-	undo_now(test, drop_dirty_cache, (void *)spike);
+	undo_now(test, clean_dirty_cache, NULL);
 	KUNIT_EXPECT_EQ(test, thread_join(writer), 0);
 	KUNIT_EXPECT_TRUE(test, waited);
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, MYBRD_BATCH + 1UL);
 }
 
-/* Where it stays dirty the write is refused in the end, and the next one at once. */
+/* If memory stays dirty the write fails in the end.  The next write fails at once. */
 static void write_beside_dirty_cache_that_stays(struct kunit *test)
 {
-	const long spike = totalram_pages();
+	const unsigned int nr = (MYBRD_BATCH + 1) * PAGE_SECTORS;
 	unsigned long start, first, second;
 	int err, again;
 
-	lay_out_op(&op_cases[1], (MYBRD_BATCH + 1) * PAGE_SECTORS);
-	add_dirty_cache(spike);
+	lay_out_many(nr);
+	dirty_cache(test);
 	start = jiffies;
-	err = submit_directly(REQ_OP_WRITE, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
+	err = submit_directly(REQ_OP_WRITE, 0, nr);
 	first = jiffies - start;
 	start = jiffies;
-	again = submit_directly(REQ_OP_WRITE, 0, (MYBRD_BATCH + 1) * PAGE_SECTORS);
+	again = submit_directly(REQ_OP_WRITE, 0, nr);
 	second = jiffies - start;
-	add_dirty_cache(-spike);
 
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	KUNIT_EXPECT_EQ(test, again, -ENOSPC);
@@ -1109,21 +1070,12 @@ static void write_beside_dirty_cache_that_stays(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, 0UL);
 }
 
-static void nobody_waited_in_vain(void *unused)
-{
-	int i;
-
-	for (i = 0; i <= MYBRD_NO_PAGE; i++)
-		mybrd_vain_wait[i] = jiffies - 20 * HZ;
-	io.store->vain_wait = jiffies - 20 * HZ;
-}
-
-/* Somebody has, for whatever there is, but not for what has this stamp. */
+/* Writes have waited in vain for everything, but not for what has this stamp. */
 static void all_waited_in_vain_but(struct kunit *test, const unsigned long *stamp)
 {
 	int i;
 
-	defer(test, nobody_waited_in_vain, NULL);
+	defer(test, forget_vain_waits, io.store);
 	for (i = 0; i <= MYBRD_NO_PAGE; i++)
 		if (stamp != &mybrd_vain_wait[i])
 			mybrd_vain_wait[i] = jiffies;
@@ -1139,90 +1091,72 @@ static const struct vain_case {
 	{ "then for memory", true },
 };
 
-static void vain_desc(const struct vain_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
-
-KUNIT_ARRAY_PARAM(vain, vain_cases, vain_desc);
+NAMED_PARAM(vain);
 
 /*
- * A wait in vain keeps others from waiting long for the same, and for nothing else: what one
- * disk has no room for may be on its way although another disk, or memory, stays full.
+ * After a wait in vain other writes don't wait long for the same thing, but they do for another
+ * one: pages of this disk may be on their way although another disk, or memory, stays full.
  */
 static void waits_in_vain_for_other_things(struct kunit *test)
 {
 	const struct vain_case *param = test->param_value;
 	const unsigned int nr = param->for_memory ? MYBRD_BATCH + 1 : 1;
-	struct mybrd_spare *spare = alloc_for(test, sizeof(*spare));
-	const long spike = totalram_pages();
+	struct mybrd_spare *spare;
 	struct thread *writer;
 	bool waited;
 	int err;
 
-	/* What waits for a grace period is always worth a wait. */
+	/* While pages wait for a grace period all writes wait. */
 	rcu_barrier();
-	mybrd_spare_init(spare, io.store, MYBRD_GFP);
-	KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(spare, 1), 0);
-	defer(test, free_spare, spare);
+	spare = new_spare(test, io.store, MYBRD_GFP, 1);
 	if (param->for_memory) {
 		all_waited_in_vain_but(test, &mybrd_vain_wait[MYBRD_MEMORY_LOW]);
-		add_dirty_cache(spike);
-		defer(test, drop_dirty_cache, (void *)spike);
+		dirty_cache(test);
 	} else {
 		all_waited_in_vain_but(test, &io.store->vain_wait);
 		io.store->max_pages = 1;
 	}
 
-	lay_out_op(&op_cases[1], nr * PAGE_SECTORS);
+	lay_out_many(nr * PAGE_SECTORS);
 	writer = write_in_background(test, 0, nr * PAGE_SECTORS);
 	waited = comes_true(write_waits() || thread_is_done(writer));
-	/* Longer than anybody waits who has been told that it is in vain. */
-	msleep(2 * WATCHED_MS);
-	waited = waited && !thread_is_done(writer);
-	undo_now(test, free_spare, spare);
-	if (param->for_memory)
-		undo_now(test, drop_dirty_cache, (void *)spike);
+	/* Longer than a write waits that finds a fresh stamp */
+	waited = waited && !ends_early(writer) && !ends_early(writer);
+	free_spare(test, spare);
+	undo_now(test, clean_dirty_cache, NULL);
 	err = thread_join(writer);
-	io.store->max_pages = ULONG_MAX;
 
 	KUNIT_EXPECT_TRUE(test, waited);
 	KUNIT_EXPECT_EQ(test, err, 0);
 }
 
-/* A write of reclaim's does not wait for a grace period that takes its time. */
-static void reclaim_does_not_wait_for_long(struct kunit *test)
+/* A write by reclaim does not wait for the whole of a long grace period. */
+static void write_by_reclaim_during_a_long_grace_period(struct kunit *test)
 {
-	const struct layout layout = { ONE_SEGMENT, 0 };
 	struct thread *reader;
 	unsigned long start, took;
 	unsigned int flags;
 	int err;
 
-	fill_disk(test, BIT(3));
-	rcu_barrier();
-	lay_out(&layout, PAGE_SIZE);
+	fill_up(test, BIT(3), 0);
+	lay_out_bytes(PAGE_SECTORS, 0x5a);
 	reader = reader_enter(test, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 2, 2, false), 0);
-	io.store->max_pages = io.store->nr_pages + 1;
 	start = jiffies;
 	flags = memalloc_noreclaim_save();
 	err = submit_directly(REQ_OP_WRITE, 3 * PAGE_SECTORS, PAGE_SECTORS);
 	memalloc_noreclaim_restore(flags);
 	took = jiffies - start;
-	io.store->max_pages = ULONG_MAX;
 	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	KUNIT_EXPECT_LT(test, took, 2UL * HZ);
 }
 
 /*
- * What a breakpoint on a byte of data saw. The first touch is the test's own,
- * outside of any section but those of the breakpoint's machinery.
+ * What a breakpoint on a byte of data saw.  The first access is the test's own, outside of any
+ * section but those of the breakpoint itself.
  */
 static unsigned int touched, touched_outside;
-
-#ifdef CONFIG_HAVE_HW_BREAKPOINT
 static int depth_outside;
 
 static void byte_touched(struct perf_event *event, struct perf_sample_data *data,
@@ -1234,29 +1168,11 @@ static void byte_touched(struct perf_event *event, struct perf_sample_data *data
 		touched_outside++;
 }
 
-/* Have the CPU tell when this task reads or writes a byte of the kernel's. */
-static struct perf_event *watch_byte(const u8 *byte)
-{
-	struct perf_event_attr attr;
-
-	hw_breakpoint_init(&attr);
-	attr.bp_addr = (unsigned long)byte;
-	attr.bp_len = HW_BREAKPOINT_LEN_1;
-	attr.bp_type = HW_BREAKPOINT_RW;
-	return register_user_hw_breakpoint(&attr, byte_touched, NULL, current);
-}
-#else
-static struct perf_event *watch_byte(const u8 *byte)
-{
-	return ERR_PTR(-EOPNOTSUPP);
-}
-#endif
-
 static const struct copy_case {
 	const char *name;
 	blk_opf_t opf;
 	unsigned int pages;
-	bool in_store;		/* watch a byte of the disk's page, or one of the bio's */
+	bool in_store;		/* the byte is on the disk, or in the memory of the bio */
 } copy_cases[] = {
 	{ "read", REQ_OP_READ, 1 },
 	{ "read from a disk page", REQ_OP_READ, 1, true },
@@ -1267,21 +1183,12 @@ static const struct copy_case {
 	{ "zero in place", REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 1, true },
 };
 
-static void copy_desc(const struct copy_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
+NAMED_PARAM(copy);
 
-KUNIT_ARRAY_PARAM(copy, copy_cases, copy_desc);
-
-/*
- * Data is copied inside a read-side section: a page that was looked up is not
- * used after the section ended. The CPU itself tells when a byte is touched.
- */
+/* Data is copied inside a read-side section.  A breakpoint tells when a byte is accessed. */
 static void copy_inside_the_section(struct kunit *test)
 {
 	const struct copy_case *param = test->param_value;
-	const struct layout layout = { ONE_SEGMENT, 0 };
 	struct perf_event *event;
 	const u8 *byte;
 	int err;
@@ -1290,71 +1197,88 @@ static void copy_inside_the_section(struct kunit *test)
 		kunit_skip(test, "this kernel does not count read-side sections");
 
 	fill_disk(test, BIT(3));
-	lay_out(&layout, param->pages * PAGE_SIZE);
-	byte = page_address(param->in_store ? lookup(io.store, 0) : io.buf + 1) + 1000;
+	lay_out_bytes(param->pages * PAGE_SECTORS, 0x5a);
+	byte = param->in_store ? page_address(lookup(io.store, 0)) : io.data;
 
 	touched = 0;
 	touched_outside = 0;
-	event = watch_byte(byte);
-	if (IS_ERR(event))
-		kunit_skip(test, "this machine has no breakpoint to give: %pe", event);
-	READ_ONCE(*byte);
+	event = set_breakpoint(test, byte + 1000, HW_BREAKPOINT_LEN_1, HW_BREAKPOINT_RW,
+			       byte_touched);
+	READ_ONCE(byte[1000]);
 	err = submit_directly(param->opf, 0, param->pages * PAGE_SECTORS);
-	unregister_hw_breakpoint(event);
+	clear_breakpoint(test, event);
 
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_GE(test, touched, 2U);
 	KUNIT_EXPECT_EQ(test, touched_outside, 0U);
 }
 
-static void complete_bio(struct bio *bio)
-{
-	complete(bio->bi_private);
-}
-
-/* A bio of one page, for a disk that merges it with others. */
+/* A bio of one segment, for a disk that merges it with its neighbours */
 struct neighbour {
 	struct bio bio;
 	struct bio_vec bv;
 	struct completion done;
 };
 
-/* A write of one page of io.buf, to page @index, by a bio that nobody has submitted yet */
-static struct bio *make_neighbour(struct neighbour *neighbour, pgoff_t index, blk_opf_t flags)
+static void complete_bio(struct bio *bio)
+{
+	complete(bio->bi_private);
+}
+
+/* Make a bio without submitting it.  Its segment is a whole page, whatever @nr_sectors is. */
+static struct bio *make_neighbour(struct neighbour *neighbour, blk_opf_t opf, sector_t sector,
+				  unsigned int nr_sectors, struct page *page)
 {
 	struct bio *bio = &neighbour->bio;
 
-	bio_init(bio, io.bdev, &neighbour->bv, 1, REQ_OP_WRITE | flags);
-	bio->bi_iter.bi_sector = index * PAGE_SECTORS;
-	__bio_add_page(bio, io.buf, PAGE_SIZE, 0);
+	bvec_set_page(&neighbour->bv, page, PAGE_SIZE, 0);
+	init_bio(bio, io.target, opf, sector, nr_sectors, &neighbour->bv, 1);
 	init_completion(&neighbour->done);
 	bio->bi_private = &neighbour->done;
 	bio->bi_end_io = complete_bio;
 	return bio;
 }
 
-/* Write the first page of io.buf into page after page, all at once; how many bios were merged? */
-static unsigned long write_neighbours(struct neighbour *bios, const blk_opf_t *flags, int nr,
-				      pgoff_t first)
+static void wait_for_neighbours(struct neighbour *bios, int nr)
 {
-	unsigned long merges = part_stat_read(io.bdev, merges[STAT_WRITE]);
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		wait_for_completion(&bios[i].done);
+		bio_uninit(&bios[i].bio);
+	}
+}
+
+/* Submit bios at once, and wait for them. */
+static void do_neighbours(struct neighbour *bios, int nr)
+{
 	struct blk_plug plug;
 	int i;
 
 	blk_start_plug(&plug);
 	for (i = 0; i < nr; i++)
-		submit_bio(make_neighbour(&bios[i], first + i, flags[i]));
+		submit_bio(&bios[i].bio);
 	blk_finish_plug(&plug);
-	for (i = 0; i < nr; i++) {
-		wait_for_completion(&bios[i].done);
-		bio_uninit(&bios[i].bio);
-	}
+	wait_for_neighbours(bios, nr);
+}
+
+/* Write the first page of io.buf into page after page, at once.  How many bios were merged? */
+static unsigned long write_neighbours(struct neighbour *bios, const blk_opf_t *flags, int nr,
+				      pgoff_t first)
+{
+	unsigned long merges = part_stat_read(io.bdev, merges[STAT_WRITE]);
+	int i;
+
+	for (i = 0; i < nr; i++)
+		make_neighbour(&bios[i], REQ_OP_WRITE | flags[i], (first + i) * PAGE_SECTORS,
+			       PAGE_SECTORS, io.buf);
+	do_neighbours(bios, nr);
 	return part_stat_read(io.bdev, merges[STAT_WRITE]) - merges;
 }
 
 /*
- * The block layer merges bios whether they may wait or not. A bio that may wait does
- * not fail because its neighbour may not.
+ * The block layer merges nowait bios with others.  A bio that may wait does not fail because
+ * its neighbour may not.
  */
 static void merge_with_a_nowait_bio(struct kunit *test)
 {
@@ -1364,49 +1288,51 @@ static void merge_with_a_nowait_bio(struct kunit *test)
 	int i;
 
 	fill_disk(test, BIT(1) | BIT(2) | BIT(3));
-	memset(page_address(io.buf), 0x5a, PAGE_SIZE);
+	memset(io.memory, 0x5a, PAGE_SIZE);
 	merges = write_neighbours(bios, flags, ARRAY_SIZE(bios), 1);
 
 	for (i = 0; i < ARRAY_SIZE(bios); i++)
 		KUNIT_EXPECT_EQ(test, bios[i].bio.bi_status, BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, merges, ARRAY_SIZE(bios) - 1);
-	memset(io.model + PAGE_SIZE, 0x5a, ARRAY_SIZE(bios) * PAGE_SIZE);
-	expect_model(test, 0, MODEL_PAGES - 1);
+	set_model(PAGE_SECTORS, ARRAY_SIZE(bios) * PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
+static const struct merged_case {
+	const char *name;
+	blk_opf_t flags[3];
+} merged_cases[] = {
+	{ "any writes" },
+	{ "swap, which is written one by one", { REQ_SWAP, REQ_SWAP, REQ_SWAP } },
+};
+
+NAMED_PARAM(merged);
+
 /*
- * Of three writes that were merged one needs a page, and there is no space. The others,
- * which may be somebody else's, are done. Swap, which is written one by one from the start,
- * is no other case.
+ * Of three merged writes one needs a page, and the disk is full.  The others, which may be
+ * another caller's, are done.
  */
 static void merge_with_a_refused_bio(struct kunit *test)
 {
-	static const blk_opf_t flags[][3] = { {}, { REQ_SWAP, REQ_SWAP, REQ_SWAP } };
+	const struct merged_case *param = test->param_value;
 	struct neighbour bios[3];
-	int i;
+	unsigned long merges;
+	long refusals;
 
-	for (i = 0; i < ARRAY_SIZE(flags); i++) {
-		unsigned long merges;
-		long refusals;
+	fill_up(test, BIT(2), 0);
+	refusals = atomic_long_read(&io.store->refusals);
+	memset(io.memory, 0x5a, PAGE_SIZE);
+	merges = write_neighbours(bios, param->flags, ARRAY_SIZE(bios), 1);
 
-		fill_disk(test, BIT(2));
-		rcu_barrier();
-		refusals = atomic_long_read(&io.store->refusals);
-		io.store->max_pages = io.store->nr_pages;
-		memset(page_address(io.buf), 0x5a, PAGE_SIZE);
-		merges = write_neighbours(bios, flags[i], ARRAY_SIZE(bios), 1);
-		io.store->max_pages = ULONG_MAX;
-
-		KUNIT_EXPECT_EQ(test, merges, 2UL);
-		KUNIT_EXPECT_EQ(test, bios[0].bio.bi_status, BLK_STS_OK);
-		KUNIT_EXPECT_EQ(test, bios[1].bio.bi_status, BLK_STS_NOSPC);
-		KUNIT_EXPECT_EQ(test, bios[2].bio.bi_status, BLK_STS_OK);
-		KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
-		KUNIT_EXPECT_TRUE(test, is_hole(2));
-		memset(io.model + PAGE_SIZE, 0x5a, PAGE_SIZE);
-		memset(io.model + 3 * PAGE_SIZE, 0x5a, PAGE_SIZE);
-		expect_model(test, 0, MODEL_PAGES - 1);
-	}
+	KUNIT_EXPECT_EQ(test, merges, 2UL);
+	KUNIT_EXPECT_EQ(test, bios[0].bio.bi_status, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, bios[1].bio.bi_status, BLK_STS_NOSPC);
+	KUNIT_EXPECT_EQ(test, bios[2].bio.bi_status, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->refusals), refusals + 1);
+	KUNIT_EXPECT_TRUE(test, is_hole(2));
+	set_model(PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	set_model(3 * PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	expect_model(test);
 }
 
 #ifdef CONFIG_BLK_MQ_STACKING
@@ -1419,7 +1345,7 @@ static enum rq_end_io_ret note_end(struct request *rq, blk_status_t status)
 	return RQ_END_IO_FREE;
 }
 
-/* Since 7.0 it is told of the batch that the request is in. */
+/* Since 7.0 it also gets the batch that the request is in. */
 #if KERNEL_VERSION(7, 0, 0) > LINUX_VERSION_CODE
 #define note_end_io	note_end
 #else
@@ -1431,8 +1357,8 @@ static enum rq_end_io_ret note_end_io(struct request *rq, blk_status_t status,
 #endif
 
 /*
- * Multipath makes requests of its own, and of those that fail it learns by the request alone:
- * it has to fail where one of its bios did.  Kernels without multipath can't be asked.
+ * Multipath makes requests of its own, and only looks at the status of the request: that has to
+ * be an error if one bio failed.  Only kernels with multipath take such a request.
  */
 static void refused_bio_of_a_cloned_request(struct kunit *test)
 {
@@ -1441,13 +1367,12 @@ static void refused_bio_of_a_cloned_request(struct kunit *test)
 	struct request *rq;
 	int i;
 
-	fill_disk(test, BIT(2));
-	rcu_barrier();
-	io.store->max_pages = io.store->nr_pages;
+	fill_up(test, BIT(2), 0);
 	rq = blk_mq_alloc_request(bdev_get_queue(io.bdev), REQ_OP_WRITE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(rq));
 	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		struct bio *bio = make_neighbour(&bios[i], 1 + i, 0);
+		struct bio *bio = make_neighbour(&bios[i], REQ_OP_WRITE, (1 + i) * PAGE_SECTORS,
+						 PAGE_SECTORS, io.buf);
 
 		bio->bi_next = i + 1 < ARRAY_SIZE(bios) ? &bios[i + 1].bio : NULL;
 	}
@@ -1459,13 +1384,8 @@ static void refused_bio_of_a_cloned_request(struct kunit *test)
 	rq->end_io_data = &done;
 	KUNIT_EXPECT_EQ(test, blk_insert_cloned_request(rq), BLK_STS_OK);
 	wait_for_completion(&done);
-	io.store->max_pages = ULONG_MAX;
-
+	wait_for_neighbours(bios, ARRAY_SIZE(bios));
 	KUNIT_EXPECT_EQ(test, end_status, BLK_STS_NOSPC);
-	for (i = 0; i < ARRAY_SIZE(bios); i++) {
-		wait_for_completion(&bios[i].done);
-		bio_uninit(&bios[i].bio);
-	}
 	KUNIT_EXPECT_EQ(test, bios[0].bio.bi_status, BLK_STS_OK);
 	KUNIT_EXPECT_EQ(test, bios[1].bio.bi_status, BLK_STS_NOSPC);
 	KUNIT_EXPECT_EQ(test, bios[2].bio.bi_status, BLK_STS_OK);
@@ -1473,69 +1393,52 @@ static void refused_bio_of_a_cloned_request(struct kunit *test)
 #endif
 
 /*
- * What covers a part of its segment only, as a clone of dm's or a fixed buffer of
- * io_uring's does, is merged with its neighbour: two bios that make one page, of which
- * each takes its own bytes and no others.
+ * Two bios that make one page are merged.  Each covers only a part of its segment, as clones of
+ * dm and fixed buffers of io_uring do.  Each transfers its own bytes and no others.
  */
 static void merge_of_shortened_bios(struct kunit *test)
 {
+	u8 *memory[] = { io.data, io.data + 2 * PAGE_SIZE };
+	unsigned int cut, i;
 	enum req_op op;
-	unsigned int cut;
 
 	for (op = REQ_OP_READ; op <= REQ_OP_WRITE; op++) {
 		for (cut = 1; cut < PAGE_SECTORS; cut++) {
-			const unsigned int len[] = { cut * SECTOR_SIZE,
-						     PAGE_SIZE - cut * SECTOR_SIZE };
-			u8 *memory[] = { page_address(io.buf + 1), page_address(io.buf + 3) };
-			u8 *page = io.model + PAGE_SIZE;
-			struct completion done[2];
-			struct bio_vec bv[2];
-			struct bio bios[2];
-			struct blk_plug plug;
-			int i;
+			const unsigned int nr[] = { cut, PAGE_SECTORS - cut };
+			struct neighbour bios[2];
 
 			fill_disk(test, BIT(3));
-			for (i = 0; i < 2; i++)
+			for (i = 0; i < 2; i++) {
 				memset(memory[i], op_is_write(op) ? 'A' + i : GUARD, PAGE_SIZE);
-			blk_start_plug(&plug);
-			for (i = 0; i < 2; i++) {
-				bio_init(&bios[i], io.bdev, &bv[i], 1, op);
-				__bio_add_page(&bios[i], virt_to_page(memory[i]), PAGE_SIZE, 0);
-				bios[i].bi_iter.bi_sector = PAGE_SECTORS + i * cut;
-				bios[i].bi_iter.bi_size = len[i];
-				init_completion(&done[i]);
-				bios[i].bi_private = &done[i];
-				bios[i].bi_end_io = complete_bio;
-				submit_bio(&bios[i]);
+				make_neighbour(&bios[i], op, PAGE_SECTORS + i * cut, nr[i],
+					       virt_to_page(memory[i]));
 			}
-			blk_finish_plug(&plug);
+			do_neighbours(bios, 2);
 			for (i = 0; i < 2; i++) {
-				wait_for_completion(&done[i]);
-				KUNIT_EXPECT_EQ(test, bios[i].bi_status, BLK_STS_OK);
-				bio_uninit(&bios[i]);
-				if (op_is_write(op)) {
-					memset(page, 'A' + i, len[i]);
-				} else {
-					u8 *rest = memory[i] + len[i];
+				u8 *model = io.model + PAGE_SIZE + i * cut * SECTOR_SIZE;
+				size_t len = nr[i] * SECTOR_SIZE;
 
-					KUNIT_EXPECT_EQ(test, memcmp(memory[i], page, len[i]), 0);
-					KUNIT_EXPECT_NULL(test, memchr_inv(rest, GUARD,
-									   PAGE_SIZE - len[i]));
+				KUNIT_EXPECT_EQ(test, bios[i].bio.bi_status, BLK_STS_OK);
+				if (op_is_write(op)) {
+					memset(model, 'A' + i, len);
+					continue;
 				}
-				page += len[i];
+				KUNIT_EXPECT_EQ(test, memcmp(memory[i], model, len), 0);
+				KUNIT_EXPECT_NULL(test, memchr_inv(memory[i] + len, GUARD,
+								   PAGE_SIZE - len));
 			}
-			expect_model(test, 0, MODEL_PAGES - 1);
+			expect_model(test);
 		}
 	}
 }
 
-/* Long bios, over several leaves of the tree. */
+/* Long bios, which cover several leaves of the tree */
 static const struct long_case {
 	const char *name;
 	sector_t sector;
 	unsigned int segment;	/* bytes; the last one may be shorter */
-	unsigned int scattered;	/* no page of the disk beside the next, or all as they come */
-	unsigned int holes;	/* every so many pages is one, 0 for none */
+	unsigned int scattered;	/* no page of the disk follows the one before it in memory */
+	unsigned int holes;	/* every so many pages, 0 for none */
 } long_cases[] = {
 	{ "one segment", 0, UINT_MAX, false, 0 },
 	{ "one segment, holes", 0, UINT_MAX, false, 3 },
@@ -1552,19 +1455,13 @@ static const struct long_case {
 	{ "odd segments, nothing there", 1, PAGE_SIZE + 1028, false, 1 },
 };
 
-static void long_desc(const struct long_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
+NAMED_PARAM(long);
 
-KUNIT_ARRAY_PARAM(long, long_cases, long_desc);
-
-#define LONG_ORDER	8
-#define LONG_PAGES	BIT(LONG_ORDER)
+#define LONG_PAGES	256
 #define LONG_BYTES	(LONG_PAGES * PAGE_SIZE)
 #define LONG_DATA	(LONG_BYTES - 8 * PAGE_SIZE)
 
-/* Something for every word, different for every @seed. */
+/* Every word gets another value, which depends on @seed. */
 static void stamp(void *data, size_t len, u32 seed)
 {
 	u32 *word = data;
@@ -1574,18 +1471,18 @@ static void stamp(void *data, size_t len, u32 seed)
 		word[i] = (i + 1) * 2654435761U + seed;
 }
 
-/* The disk's first LONG_PAGES, filled as @param says; @model gets what is there. */
+/* Fill the first LONG_PAGES of the disk with @model, and make holes in both. */
 static void fill_long(struct kunit *test, const struct long_case *param, u8 *model)
 {
 	unsigned int i, index;
 
 	for (i = 0; i < LONG_PAGES; i++) {
-		/* One after the other is what comes out of one piece, backwards is not. */
+		/* Pages that are populated together follow one another in memory. */
 		index = param->scattered ? LONG_PAGES - 1 - i : i;
 		if (!param->scattered && !(i % 16))
 			KUNIT_ASSERT_EQ(test, populate(io.store, i, i + 15), 0);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(io.store, index));
-		memcpy(page_address(lookup(io.store, index)), model + index * PAGE_SIZE, PAGE_SIZE);
+		memcpy(page_address(must_insert(test, io.store, index)), model + index * PAGE_SIZE,
+		       PAGE_SIZE);
 	}
 	for (i = 0; param->holes && i < LONG_PAGES; i += param->holes) {
 		KUNIT_ASSERT_EQ(test, mybrd_discard_pages(io.store, i, i, false), 0);
@@ -1593,80 +1490,56 @@ static void fill_long(struct kunit *test, const struct long_case *param, u8 *mod
 	}
 }
 
-/* A long read and a long write see and change what they should, and nothing else. */
-static void long_io(struct kunit *test)
+/* A long read and a long write transfer their own bytes and no others. */
+static void long_read_and_write(struct kunit *test)
 {
 	const struct long_case *param = test->param_value;
-	u8 *data = (u8 *)__get_free_pages(GFP_KERNEL, LONG_ORDER), *model = vmalloc(LONG_BYTES);
+	u8 *data = alloc_for(test, LONG_BYTES), *model = alloc_for(test, LONG_BYTES);
+	struct bio_vec *bv = alloc_for(test, 2 * LONG_PAGES * sizeof(*bv));
 	size_t done, pos = param->sector << SECTOR_SHIFT;
-	struct bio_vec *bv = vmalloc(2 * LONG_PAGES * sizeof(*bv));
-	blk_opf_t op = REQ_OP_READ;
-	struct bio bio;
-	unsigned int i;
+	unsigned int i, nr_bv = 0;
 
-	KUNIT_ASSERT_TRUE(test, data && model && bv);
 	stamp(model, LONG_BYTES, 1);
 	fill_long(test, param, model);
+	for (done = 0; done < LONG_DATA; done += bv[nr_bv++].bv_len)
+		bvec_set_page(&bv[nr_bv], virt_to_page(data + done),
+			      min_t(size_t, param->segment, LONG_DATA - done),
+			      offset_in_page(done));
+
 	memset(data, GUARD, LONG_BYTES);
+	KUNIT_EXPECT_EQ(test, do_bio_vecs(io.target, REQ_OP_READ, param->sector,
+					  LONG_DATA >> SECTOR_SHIFT, bv, nr_bv), 0);
+	KUNIT_EXPECT_EQ(test, first_difference(data, model + pos, LONG_DATA), LONG_DATA);
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + LONG_DATA, GUARD, LONG_BYTES - LONG_DATA));
 
-	for (; op <= REQ_OP_WRITE; op++) {
-		bio_init(&bio, io.bdev, bv, 2 * LONG_PAGES, op);
-		bio.bi_iter.bi_sector = param->sector;
-		bio.bi_iter.bi_size = LONG_DATA;
-		for (done = 0; done < LONG_DATA; done += bv[bio.bi_vcnt++].bv_len)
-			bvec_set_page(&bv[bio.bi_vcnt], virt_to_page(data + done),
-				      min_t(size_t, param->segment, LONG_DATA - done),
-				      offset_in_page(done));
-		if (op_is_write(op)) {
-			stamp(data, LONG_BYTES, 2);
-			memcpy(model + pos, data, LONG_DATA);
-		}
-		KUNIT_EXPECT_EQ(test, submit_bio_wait(&bio), 0);
-		bio_uninit(&bio);
-		if (op_is_write(op))
-			break;
-		KUNIT_EXPECT_EQ(test, first_difference(data, model + pos, LONG_DATA), LONG_DATA);
-		KUNIT_EXPECT_NULL(test, memchr_inv(data + LONG_DATA, GUARD,
-						   LONG_BYTES - LONG_DATA));
-	}
-
-	for (i = 0; i < LONG_PAGES; i++) {
-		const u8 *wanted = model + i * PAGE_SIZE;
-		struct page *page = lookup(io.store, i);
-
-		if (page)
-			done = first_difference(page_address(page), wanted, PAGE_SIZE);
-		else
-			done = memchr_inv(wanted, 0, PAGE_SIZE) ? 0 : PAGE_SIZE;
-		KUNIT_EXPECT_EQ_MSG(test, done, PAGE_SIZE, "page %u%s", i, page ? "" : ", a hole");
-	}
+	stamp(data, LONG_BYTES, 2);
+	memcpy(model + pos, data, LONG_DATA);
+	KUNIT_EXPECT_EQ(test, do_bio_vecs(io.target, REQ_OP_WRITE, param->sector,
+					  LONG_DATA >> SECTOR_SHIFT, bv, nr_bv), 0);
+	for (i = 0; i < LONG_PAGES; i++)
+		expect_page(test, i, model + i * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&io.store->charged),
 			(long)io.store->nr_pages + atomic_long_read(&io.store->waiting));
-	vfree(bv);
-	vfree(model);
-	free_pages((unsigned long)data, LONG_ORDER);
 }
 
-/* One target for each suite; every test finds it empty. */
+/* Each suite has one target.  Each case finds it empty and without a limit. */
 static int io_test_init(struct kunit *test)
 {
-	memset(io.model, 0, MODEL_PAGES * PAGE_SIZE);
-	nobody_waited_in_vain(NULL);
+	io.memory = alloc_for(test, BUF_PAGES * PAGE_SIZE);
+	io.buf = virt_to_page(io.memory);
+	io.data = io.memory + PAGE_SIZE;
+	io.image = alloc_for(test, BUF_PAGES * PAGE_SIZE + MAX_DATA);
+	io.model = alloc_for(test, MODEL_PAGES * PAGE_SIZE);
+	io.noise = alloc_for(test, MODEL_PAGES * PAGE_SIZE);
+	get_random_bytes(io.noise, MODEL_PAGES * PAGE_SIZE);
+	forget_vain_waits(io.store);
 	io.store->max_pages = ULONG_MAX;
 	return mybrd_discard_pages(io.store, 0, ULONG_MAX, false);
 }
 
-static int make_io(const char *name, enum mybrd_queue_mode queue_mode)
+static int add_io_target(const char *name, enum mybrd_queue_mode queue_mode)
 {
 	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
-
-	io.buf = alloc_pages(GFP_KERNEL, BUF_ORDER);
-	io.image = vmalloc(BUF_PAGES * PAGE_SIZE + MAX_DATA);
-	io.model = vmalloc(MODEL_PAGES * PAGE_SIZE);
-	io.noise = vmalloc(MODEL_PAGES * PAGE_SIZE);
-	if (!io.buf || !io.image || !io.model || !io.noise)
-		return -ENOMEM;
-	get_random_bytes(io.noise, MODEL_PAGES * PAGE_SIZE);
 
 	config.size = DISK_SECTORS << SECTOR_SHIFT;
 	config.queue_mode = queue_mode;
@@ -1681,28 +1554,18 @@ static int make_io(const char *name, enum mybrd_queue_mode queue_mode)
 
 static int io_suite_init(struct kunit_suite *suite)
 {
-	return make_io("kunit-io", MYBRD_QUEUE_BIO);
+	return add_io_target("kunit-io", MYBRD_QUEUE_BIO);
 }
 
 static int io_mq_suite_init(struct kunit_suite *suite)
 {
-	return make_io("kunit-io-mq", MYBRD_QUEUE_MQ);
+	return add_io_target("kunit-io-mq", MYBRD_QUEUE_MQ);
 }
 
 static void io_suite_exit(struct kunit_suite *suite)
 {
-	LIST_HEAD(doomed);
-
-	if (!IS_ERR_OR_NULL(io.target)) {
-		list_add(&io.target->doomed, &doomed);
-		mybrd_remove_targets(&doomed);
-	}
-	vfree(io.noise);
-	vfree(io.model);
-	vfree(io.image);
-	if (io.buf)
-		__free_pages(io.buf, BUF_ORDER);
-	memset(&io, 0, sizeof(io));
+	if (!IS_ERR_OR_NULL(io.target))
+		remove_suite_target(io.target);
 }
 
 static struct kunit_case io_test_cases[] = {
@@ -1726,8 +1589,8 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE_PARAM(nowait_of_a_thread_of_io_uring, io_thread_gen_params),
 	KUNIT_CASE(nowait_beyond_the_limit),
 	KUNIT_CASE_PARAM(one_hole_without_a_node, one_hole_gen_params),
-	KUNIT_CASE_PARAM(long_io, long_gen_params),
-	KUNIT_CASE(flush_and_fua),
+	KUNIT_CASE_PARAM(long_read_and_write, long_gen_params),
+	KUNIT_CASE(flush_and_fua_without_a_cache),
 	KUNIT_CASE(unsupported_operations),
 	KUNIT_CASE(write_without_memory),
 	KUNIT_CASE(write_beyond_the_limit),
@@ -1736,7 +1599,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE(write_beside_a_spike_of_dirty_cache),
 	KUNIT_CASE(write_beside_dirty_cache_that_stays),
 	KUNIT_CASE_PARAM(waits_in_vain_for_other_things, vain_gen_params),
-	KUNIT_CASE(reclaim_does_not_wait_for_long),
+	KUNIT_CASE(write_by_reclaim_during_a_long_grace_period),
 	KUNIT_CASE(merge_of_shortened_bios),
 	KUNIT_CASE_PARAM(copy_inside_the_section, copy_gen_params),
 	{}
@@ -1751,9 +1614,8 @@ static struct kunit_suite io_test_suite = {
 };
 
 /*
- * The same through requests. What is left out gives bios straight to the driver,
- * which an mq driver does not take, and looks at what happens in the submitter's
- * context: without sleeping, without memory, or byte by byte.
+ * The same by requests.  The other cases of mybrd_io give bios to the driver itself, or need
+ * the I/O to be done in the context of its submitter.
  */
 static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE_PARAM(write_at_every_alignment, mq_layout_gen_params),
@@ -1769,7 +1631,7 @@ static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_requests, op_gen_params),
 	KUNIT_CASE(merge_with_a_nowait_bio),
-	KUNIT_CASE(merge_with_a_refused_bio),
+	KUNIT_CASE_PARAM(merge_with_a_refused_bio, merged_gen_params),
 #ifdef CONFIG_BLK_MQ_STACKING
 	KUNIT_CASE(refused_bio_of_a_cloned_request),
 #endif

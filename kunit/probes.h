@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Probes on the driver's trace events: a module of tests has an array of them. */
+/* Probes on the trace events of the driver, for modules of tests */
 #ifndef KUNIT_PROBES_H
 #define KUNIT_PROBES_H
 
@@ -37,8 +37,8 @@ static int search_module(struct notifier_block *nb, unsigned long action, void *
 }
 
 /*
- * A module's tracepoints are not exported.  A notifier that is new is called for each
- * module that has some, and this is how others come by them.
+ * The tracepoints of a module are not exported.  But a new notifier is called for each module
+ * that has some.  Returns 0 if all @probes have their tracepoint.
  */
 static int find_probes(struct probe *probes, int nr)
 {
@@ -54,7 +54,7 @@ static int find_probes(struct probe *probes, int nr)
 	return 0;
 }
 
-/* Where this fails, remove_probes() is to be called as well. */
+/* remove_probes() has to follow, also if this fails. */
 static int add_probes(struct probe *probes, int nr)
 {
 	int i, err = 0;

@@ -1,48 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite mybrd_rcu: pages and their grace periods
+ * KUnit suite mybrd_rcu: what happens to discarded pages, and to their readers
+ *
+ * Readers stay in a read-side section while pages are discarded.  The pages have to stay as
+ * long, and to be freed afterwards, and what waits is bounded.
  */
-#include <linux/bio.h>
-#include <linux/mm.h>
 #include <linux/random.h>
 
 #include "common.h"
 
-/* Give a grace period time to end that must not end; did it? */
+/* Wait for WATCHED_MS.  Are pages freed that should still wait? */
 static bool all_freed_early(struct mybrd_store *store)
 {
 	msleep(WATCHED_MS);
 	return !atomic_long_read(&store->waiting);
 }
 
-struct old_page {
-	struct mybrd_store *store;
-	struct page *page;
-	u8 content;
-};
-
-/* Find the page on the first look, and find it unchanged on all further ones. */
-static bool look_at_old_page(void *arg)
-{
-	struct old_page *old = arg;
-
-	if (!old->page)
-		old->page = mybrd_lookup_page(old->store, 0);
-	return old->page && !memchr_inv(page_address(old->page), old->content, PAGE_SIZE);
-}
-
-/* A reader's page stays as it is until the reader leaves, though it was discarded. */
+/* A discarded page stays unchanged until its reader leaves. */
 static void discard_under_a_reader(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
 	struct old_page *old = alloc_for(test, sizeof(*old));
-	struct page *page = insert(store, 0);
+	struct page *page = must_insert(test, store, 0);
 	struct thread *reader;
 	bool early;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-	*old = (struct old_page) { .store = store, .content = 0x5a };
-	memset(page_address(page), old->content, PAGE_SIZE);
+	fill_page(page, 0x5a);
+	*old = (struct old_page) { .store = store, .byte = 0x5a };
 	reader = reader_enter(test, look_at_old_page, old);
 
 	discard(test, 0, 0);
@@ -55,7 +39,7 @@ static void discard_under_a_reader(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 }
 
-/* All pages of a batch are given back to the system, and none before the grace period. */
+/* All pages of a batch are freed, and none before the end of the grace period. */
 static void free_after_a_grace_period(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
@@ -63,12 +47,10 @@ static void free_after_a_grace_period(struct kunit *test)
 	struct thread *reader;
 	struct page *pages[5];
 
-	for (i = 0; i < ARRAY_SIZE(pages); i++) {
-		pages[i] = insert(store, i);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pages[i]);
-	}
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		pages[i] = must_insert(test, store, i);
 	reader = reader_enter(test, nothing_to_see, NULL);
-	/* Ours, to watch the tree's own reference by. */
+	/* With a reference of the test's own, the tree's reference can be counted. */
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		get_page(pages[i]);
 	discard(test, 0, ARRAY_SIZE(pages) - 1);
@@ -88,7 +70,7 @@ static void free_after_a_grace_period(struct kunit *test)
 struct freed {
 	struct mybrd_store *store;
 	bool discarded;
-	bool seen;	/* that nothing waits any more, from inside a section */
+	bool seen;	/* by a reader in its section: no page waits any more */
 };
 
 static bool look_for_freed(void *arg, void **found)
@@ -102,8 +84,8 @@ static bool look_for_freed(void *arg, void **found)
 }
 
 /*
- * A grace period waits for the readers that were there, not for those that came
- * later: pages come back although there is a reader at every moment.
+ * A grace period waits for earlier readers, not for later ones: pages are freed although there
+ * is a reader at every moment.
  */
 static void grace_period_among_later_readers(struct kunit *test)
 {
@@ -115,17 +97,17 @@ static void grace_period_among_later_readers(struct kunit *test)
 
 	freed->store = store;
 	for (i = 0; i < 3 * MYBRD_BATCH; i++)
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
+		must_insert(test, store, i);
 	relay = relay_start(test, look_for_freed, freed);
 	discard(test, 0, ULONG_MAX);
-	/* The readers shall see ->waiting as the discard left it, and not before. */
+	/* Readers that see this also see ->waiting after the discard. */
 	smp_store_release(&freed->discarded, true);
 	seen = comes_true(READ_ONCE(freed->seen));
 	relay_stop(relay);
 	KUNIT_EXPECT_TRUE(test, seen);
 }
 
-/* Every callback that a discard queued has run when rcu_barrier() returns. */
+/* All callbacks of a discard of many batches have run when rcu_barrier() returns. */
 static void callbacks_of_many_batches(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
@@ -134,7 +116,7 @@ static void callbacks_of_many_batches(struct kunit *test)
 	int i;
 
 	for (i = 0; i < 5 * MYBRD_BATCH + 3; i++)
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, insert(store, i));
+		must_insert(test, store, i);
 	reader = reader_enter(test, nothing_to_see, NULL);
 	discard(test, 0, ULONG_MAX);
 	waiting = atomic_long_read(&store->waiting);
@@ -151,8 +133,8 @@ static int discard_all(void *store)
 }
 
 /*
- * What waits for a grace period is bounded: when a reader makes too much of it
- * wait, a discard is -EAGAIN if it must not sleep, and else waits as well.
+ * The pages that wait for a grace period are bounded.  When too many wait for a reader, a
+ * discard that may not sleep is -EAGAIN, and any other discard waits.
  */
 static void discard_when_too_much_waits(struct kunit *test)
 {
@@ -173,10 +155,9 @@ static void discard_when_too_much_waits(struct kunit *test)
 	} while (!err && i == 8 * MYBRD_BATCH && pages < 64 * MYBRD_BATCH);
 	KUNIT_EXPECT_EQ(test, err, -EAGAIN);
 
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 0));
+	must_insert(test, store, 0);
 	blocked = thread_start(test, discard_all, store);
-	msleep(WATCHED_MS);
-	early = thread_is_done(blocked) || !store->nr_pages;
+	early = ends_early(blocked) || !store->nr_pages;
 	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, thread_join(blocked), 0);
 	KUNIT_EXPECT_FALSE(test, early);
@@ -197,7 +178,7 @@ static int late_insert_thread(void *arg)
 	return PTR_ERR_OR_ZERO(insert(late->store, 0));
 }
 
-/* RCU lets readers in beside one change of the tree, not one change beside another. */
+/* An insert waits while another thread holds the lock of the store. */
 static void insert_waits_for_the_lock(struct kunit *test)
 {
 	struct mybrd_store *store = test->priv;
@@ -209,7 +190,7 @@ static void insert_waits_for_the_lock(struct kunit *test)
 	late->store = store;
 	thread = thread_start(test, late_insert_thread, late);
 
-	/* Each has a CPU to itself, as this one is not given away under the lock. */
+	/* Each thread has its own CPU: this one does not sleep under the lock. */
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	set_cpus_allowed_ptr(thread->task, cpumask_of(cpumask_last(cpu_online_mask)));
 	spin_lock(&store->lock);
@@ -228,9 +209,9 @@ static void insert_waits_for_the_lock(struct kunit *test)
 }
 
 /*
- * Stress: threads that write, read and discard the same pages by bios, and one
- * that stays with the pages it finds. Every word on the disk is 0, or carries
- * its page's index: anything else came from a page that was freed.
+ * Threads write, read and discard the same pages by bios, and another one looks at the pages
+ * that it finds in the tree.  Each word on the disk is 0 or has the index of its page.  Any
+ * other word comes from a page that was freed.
  */
 #define STRESS_MS	700
 #define STRESS_TAG	0x6d796272ULL
@@ -292,21 +273,14 @@ static int stress_io(void *arg)
 	for (; !thread_should_stop(); stress->rounds++) {
 		pgoff_t first = get_random_u32() % stress->nr_pages;
 		unsigned int nr = 1 + get_random_u32() % (1 << STRESS_ORDER), i;
-		struct bio_vec bv;
-		struct bio bio;
 
 		nr = min_t(unsigned int, nr, stress->nr_pages - first);
 		for (i = 0; stress->op == REQ_OP_WRITE && i < nr; i++)
 			fill_words(stress->buf + i * PAGE_SIZE, first + i);
 
-		bio_init(&bio, stress->target->disk->part0, &bv, 1, stress->op);
-		bio.bi_iter.bi_sector = first * PAGE_SECTORS;
-		if (stress->op == REQ_OP_DISCARD)
-			bio.bi_iter.bi_size = nr * PAGE_SIZE;
-		else
-			__bio_add_page(&bio, virt_to_page(stress->buf), nr * PAGE_SIZE, 0);
-		wrong += !!submit_bio_wait(&bio);
-		bio_uninit(&bio);
+		wrong += !!do_bio(stress->target, stress->op, first * PAGE_SECTORS,
+				  nr * PAGE_SECTORS,
+				  stress->op == REQ_OP_DISCARD ? NULL : stress->buf);
 
 		for (i = 0; stress->op == REQ_OP_READ && i < nr; i++)
 			wrong += !words_are_good(stress->buf + i * PAGE_SIZE, first + i);
@@ -334,7 +308,7 @@ static int stress_look(void *arg)
 	return wrong;
 }
 
-/* No I/O and no reader ever sees a page that was freed, however they race. */
+/* Neither I/O nor a reader sees a page that was freed. */
 static void write_read_and_discard_at_once(struct kunit *test)
 {
 	static const enum req_op ops[] = { REQ_OP_READ, REQ_OP_WRITE, REQ_OP_DISCARD };
@@ -366,11 +340,8 @@ static void write_read_and_discard_at_once(struct kunit *test)
 
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&target->store.waiting), 0L);
-	for (index = 0; index < param->nr_pages; index++) {
-		rcu_read_lock();
-		found += !!mybrd_lookup_page(&target->store, index);
-		rcu_read_unlock();
-	}
+	for (index = 0; index < param->nr_pages; index++)
+		found += !!lookup(&target->store, index);
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, found);
 }
 
@@ -388,7 +359,6 @@ static struct kunit_case rcu_test_cases[] = {
 static struct kunit_suite rcu_test_suite = {
 	.name = "mybrd_rcu",
 	.init = store_test_init,
-	.exit = store_test_exit,
 	.test_cases = rcu_test_cases,
 };
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite mybrd_targets: the life of a target, from its name to its memory
+ * KUnit suite mybrd_targets: adding, finding, removing and resizing RAM disks
+ *
+ * Most cases look at a removal while somebody still uses the target: a bio, a reference, a
+ * walk of the list, or the disk itself.
  */
-#include <linux/bio.h>
-#include <linux/mm.h>
 #include <linux/poison.h>
 #include <linux/rculist.h>
 #include <linux/version.h>
@@ -21,7 +22,7 @@ static bool can_be_found(const char *name)
 	return target;
 }
 
-/* Takes down the target that is test->priv. */
+/* Remove the target test->priv. */
 static int removal_thread(void *arg)
 {
 	struct kunit *test = arg;
@@ -30,21 +31,14 @@ static int removal_thread(void *arg)
 	return 0;
 }
 
-/* A removal in a thread of its own, so that the test can look at it from outside. */
+/* Start a removal in a thread, so that the test can look at it meanwhile. */
 static struct thread *removal_start(struct kunit *test, struct mybrd_target *target)
 {
 	test->priv = target;
 	return thread_start(test, removal_thread, test);
 }
 
-/* Give a removal time to do what it must not do; did it? */
-static bool removal_is_early(struct thread *removal)
-{
-	msleep(WATCHED_MS);
-	return thread_is_done(removal);
-}
-
-/* What is added can be found at once, by its name alone, and has the size it should have. */
+/* A new target is found at once, by its exact name only.  Its disk has the right size. */
 static void find_an_added_target(struct kunit *test)
 {
 	struct mybrd_target *target = add_target(test, "kunit", &config), *found;
@@ -62,7 +56,7 @@ static void find_an_added_target(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, can_be_found("kunit2"));
 }
 
-/* Each find takes one reference and each put gives one back; the list keeps its own. */
+/* Each find takes one reference, each put gives one back, and the list has one of its own. */
 static void references_of_find_and_put(struct kunit *test)
 {
 	struct mybrd_target *target = add_target(test, "kunit", &config);
@@ -78,7 +72,7 @@ static void references_of_find_and_put(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refcount_read(&target->ref), 1U);
 }
 
-/* Whose last reference is gone is gone, though it can still be seen in the list. */
+/* A target without references is not found, although it is still in the list. */
 static void find_a_dead_target(struct kunit *test)
 {
 	struct mybrd_target *target = add_target(test, "kunit", &config), *found;
@@ -86,12 +80,12 @@ static void find_a_dead_target(struct kunit *test)
 	refcount_set(&target->ref, 0);
 	found = mybrd_find_target("kunit");
 	refcount_set(&target->ref, 1);
-	KUNIT_EXPECT_PTR_EQ(test, found, NULL);
+	KUNIT_EXPECT_NULL(test, found);
 }
 
 /*
- * To pass by all targets takes one section: nobody goes on from a target that
- * was unlinked while the walk was outside of one.
+ * A walk of the whole list takes one read-side section.  A walk that left its section half-way
+ * might go on from a target that was unlinked meanwhile.
  */
 static void find_in_one_section(struct kunit *test)
 {
@@ -101,7 +95,7 @@ static void find_in_one_section(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, unwatch(READ_UNLOCK), 1U);
 }
 
-/* A removed target is not found, and its name can be had again. */
+/* After its removal a target is not found, and its name is free. */
 static void add_after_a_removal(struct kunit *test)
 {
 	int i;
@@ -145,8 +139,8 @@ static void name_desc(const struct name_case *param, char *desc)
 
 KUNIT_ARRAY_PARAM(name, name_cases, name_desc);
 
-/* A name that may stand in /dev makes a target; any other is -EINVAL and makes nothing. */
-static void names(struct kunit *test)
+/* A target with a good name is added.  Any other name is -EINVAL, and nothing is added. */
+static void add_with_any_name(struct kunit *test)
 {
 	const struct name_case *param = test->param_value;
 	struct mybrd_target *target;
@@ -203,8 +197,8 @@ static void expect_clash(struct kunit *test, const char *first, const char *seco
 	remove_target(test, one);
 }
 
-/* No disk gets a name that another has or that a partition may get, whichever was first. */
-static void clashing_names(struct kunit *test)
+/* A disk can't have another disk's name or that of its partition, in either order of adding. */
+static void add_with_a_clashing_name(struct kunit *test)
 {
 	const struct clash_case *param = test->param_value;
 
@@ -212,8 +206,8 @@ static void clashing_names(struct kunit *test)
 	expect_clash(test, param->second, param->first, param->clash);
 }
 
-/* The default target's name is taken as long as it is there. */
-static void name_of_the_default_target(struct kunit *test)
+/* A target can't have the name of the default target. */
+static void add_with_the_default_name(struct kunit *test)
 {
 	struct mybrd_target *target = mybrd_find_target("mybrd");
 
@@ -223,28 +217,32 @@ static void name_of_the_default_target(struct kunit *test)
 	mybrd_put_target(target);
 }
 
-/* The bio completes in its submitter's context: as long as that waits, it is in flight. */
-static void wait_for_stop(struct bio *bio)
+static void wait_for_stop(void)
 {
 	while (!thread_should_stop())
 		msleep(20);
 }
 
+/* A bio completes in the context of its submitter.  While that waits, the bio is in flight. */
+static void end_slowly(struct bio *bio)
+{
+	wait_for_stop();
+}
+
 static int slow_bio_thread(void *arg)
 {
-	struct mybrd_target *target = arg;
 	struct bio_vec bv;
 	struct bio bio;
 
-	bio_init(&bio, target->disk->part0, &bv, 1, REQ_OP_WRITE);
-	__bio_add_page(&bio, ZERO_PAGE(0), PAGE_SIZE, 0);
-	bio.bi_end_io = wait_for_stop;
+	bvec_set_page(&bv, ZERO_PAGE(0), PAGE_SIZE, 0);
+	init_bio(&bio, arg, REQ_OP_WRITE, 0, PAGE_SECTORS, &bv, 1);
+	bio.bi_end_io = end_slowly;
 	submit_bio(&bio);
 	bio_uninit(&bio);
 	return 0;
 }
 
-/* Removal waits for I/O in flight, and until it is over the name stays taken. */
+/* A removal waits for I/O in flight.  The name is taken until then. */
 static void removal_during_io(struct kunit *test)
 {
 	struct mybrd_target *target = add_target(test, "kunit", &config), *again;
@@ -254,10 +252,10 @@ static void removal_during_io(struct kunit *test)
 	slow = thread_start(test, slow_bio_thread, target);
 	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(target->store.nr_pages) == 1));
 
-	/* As far as it can get: the disk has left sysfs, so only the list can refuse the name. */
+	/* When the disk has left sysfs, only mybrd's own list can refuse the name. */
 	removal = removal_start(test, target);
 	unregistered = comes_true(!device_is_registered(disk_to_dev(target->disk)));
-	early = removal_is_early(removal);
+	early = ends_early(removal);
 	again = try_target(test, "kunit", &config);
 	found = can_be_found("kunit");
 	thread_stop(slow);
@@ -269,7 +267,7 @@ static void removal_during_io(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-EEXIST));
 }
 
-/* Keeps a reference until it is stopped; is the target what it was by then? */
+/* Keep a reference until the thread is stopped.  Is the target unchanged then? */
 static int holder_thread(void *unused)
 {
 	struct mybrd_target *target = mybrd_find_target("kunit");
@@ -277,14 +275,13 @@ static int holder_thread(void *unused)
 
 	if (!target)
 		return -ENOENT;
-	while (!thread_should_stop())
-		msleep(20);
+	wait_for_stop();
 	wrong = strcmp(target->name, "kunit");
 	mybrd_put_target(target);
 	return wrong;
 }
 
-/* Whoever holds a reference keeps the target's memory across its removal. */
+/* A removal waits for the last reference before it frees the target. */
 static void removal_under_a_reference(struct kunit *test)
 {
 	struct mybrd_target *target = add_target(test, "kunit", &config);
@@ -296,7 +293,7 @@ static void removal_under_a_reference(struct kunit *test)
 	removal = removal_start(test, target);
 	gone = comes_true(!can_be_found("kunit"));
 	alone = comes_true(refcount_read(&target->ref) == 1);
-	early = removal_is_early(removal);
+	early = ends_early(removal);
 	KUNIT_EXPECT_EQ(test, thread_stop(holder), 0);
 	thread_join(removal);
 
@@ -313,35 +310,28 @@ static const struct kept_case {
 	{ "mq", MYBRD_QUEUE_MQ },
 };
 
-static void kept_desc(const struct kept_case *param, char *desc)
-{
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s", param->name);
-}
-
-KUNIT_ARRAY_PARAM(kept, kept_cases, kept_desc);
+NAMED_PARAM(kept);
 
 struct keeper {
 	struct gendisk *disk;
 	struct completion has_it;
 };
 
-/* Keeps a reference to the disk itself, not to the target, until it is stopped. */
+/* Keep a reference to the disk, not to the target, until the thread is stopped. */
 static int keeper_thread(void *arg)
 {
 	struct keeper *keeper = arg;
 
 	get_device(disk_to_dev(keeper->disk));
 	complete(&keeper->has_it);
-	while (!thread_should_stop())
-		msleep(20);
+	wait_for_stop();
 	put_device(disk_to_dev(keeper->disk));
 	return 0;
 }
 
 /*
- * Whoever keeps the disk beyond its removal, perhaps for ever, does not keep the removal
- * from ending, nor the name from being given anew. What the disk leads to, for the last
- * one to look at, is nothing of the module's.
+ * A removal ends although somebody keeps the disk, perhaps for ever, and the name is free
+ * again.  The disk that is left leads to no code of the module.
  */
 static void removal_of_a_disk_that_is_kept(struct kunit *test)
 {
@@ -370,10 +360,10 @@ static void removal_of_a_disk_that_is_kept(struct kunit *test)
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, again);
 }
 
-/* Readers that walk the list and take no reference beyond the walk. */
+/* Readers that walk the list, and keep no reference */
 struct walkers {
 	struct thread *removal;
-	unsigned long end;	/* of the watch, which begins when the target is unlinked */
+	unsigned long end;	/* of the watch that begins when the target is unlinked */
 	unsigned int wrong;
 	bool done;
 };
@@ -386,9 +376,9 @@ static bool removal_is_over(struct walkers *walkers)
 }
 
 /*
- * Whoever found the target while it was in the list watches what happens when
- * it has left: the list's reference, the data and the way to the next target
- * must stay as long as a walker does.
+ * A walker found the target while it was in the list, and sees it leave the list.  The list's
+ * reference, the data, and the pointer to the next target have to stay as long as the walker's
+ * section.
  */
 static bool look_at_target(void *arg, void **found)
 {
@@ -417,9 +407,9 @@ static bool look_at_target(void *arg, void **found)
 }
 
 /*
- * Removal waits for walkers that may have seen the target before it drops the
- * list's reference and the data. del_gendisk() has grace periods of its own, so
- * walkers must come and go until it is done.
+ * A removal waits for walkers that may have found the target, and then drops the list's
+ * reference and the data.  del_gendisk() waits for grace periods, too, so walkers have to come
+ * and go until the target is unlinked.
  */
 static void removal_under_walkers(struct kunit *test)
 {
@@ -428,8 +418,7 @@ static void removal_under_walkers(struct kunit *test)
 	struct relay *relay;
 	bool done;
 
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(&target->store, 0));
-
+	must_insert(test, &target->store, 0);
 	relay = relay_start(test, look_at_target, walkers);
 	WRITE_ONCE(walkers->removal, removal_start(test, target));
 	done = comes_true(READ_ONCE(walkers->done));
@@ -456,7 +445,7 @@ static void remove_together(void *doomed)
 	mybrd_remove_targets(doomed);
 }
 
-/* However many targets go together, they wait for one grace period and one barrier. */
+/* Targets that are removed together wait for one grace period and one barrier. */
 static void removal_of_many_together(struct kunit *test)
 {
 	const struct together_case *param = test->param_value;
@@ -487,7 +476,7 @@ static void removal_of_many_together(struct kunit *test)
 	}
 }
 
-/* To remove no target is allowed and waits for nothing. */
+/* A removal of no target waits for nothing. */
 static void removal_of_none(struct kunit *test)
 {
 	LIST_HEAD(doomed);
@@ -531,7 +520,7 @@ static void close_disk(void *opener)
 }
 #endif
 
-/* As an opener from user space would. */
+/* Open the disk as a program does. */
 static void *open_disk(struct kunit *test, struct mybrd_target *target)
 {
 	void *opener = open_by_dev(disk_devt(target->disk));
@@ -541,7 +530,7 @@ static void *open_disk(struct kunit *test, struct mybrd_target *target)
 	return opener;
 }
 
-/* A target of RESIZE_PAGES pages, each of them there and full of RESIZE_BYTE. */
+/* A target of RESIZE_PAGES pages, which are all there and full of RESIZE_BYTE */
 #define RESIZE_PAGES	4UL
 #define RESIZE_SIZE	(RESIZE_PAGES * PAGE_SIZE)
 #define RESIZE_BYTE	0x5a
@@ -554,33 +543,24 @@ static struct mybrd_target *add_full_target(struct kunit *test)
 
 	small.size = RESIZE_SIZE;
 	target = add_target(test, "kunit", &small);
-	for (i = 0; i < RESIZE_PAGES; i++) {
-		struct page *page = insert(&target->store, i);
-
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
-		memset(page_address(page), RESIZE_BYTE, PAGE_SIZE);
-	}
+	for (i = 0; i < RESIZE_PAGES; i++)
+		fill_page(must_insert(test, &target->store, i), RESIZE_BYTE);
 	return target;
 }
 
-/* Read all of the disk by a bio: @kept bytes of RESIZE_BYTE, and zeros from there on. */
+/* A read of the disk returns @kept bytes of RESIZE_BYTE, then zeros. */
 static void expect_bytes(struct kunit *test, struct mybrd_target *target, size_t kept)
 {
 	u8 *data = alloc_for(test, RESIZE_SIZE);
-	struct bio_vec bv;
-	struct bio bio;
 
 	memset(data, 0xee, RESIZE_SIZE);
-	bio_init(&bio, target->disk->part0, &bv, 1, REQ_OP_READ);
-	__bio_add_page(&bio, virt_to_page(data), RESIZE_SIZE, 0);
-	KUNIT_EXPECT_EQ(test, submit_bio_wait(&bio), 0);
-	bio_uninit(&bio);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data, RESIZE_BYTE, kept), NULL);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(data + kept, 0, RESIZE_SIZE - kept), NULL);
+	KUNIT_EXPECT_EQ(test, do_bio(target, REQ_OP_READ, 0, RESIZE_SIZE >> SECTOR_SHIFT, data), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(data, RESIZE_BYTE, kept));
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + kept, 0, RESIZE_SIZE - kept));
 }
 
-/* To grow shows at once, open or not, and changes nothing else. */
-static void growing(struct kunit *test)
+/* A disk grows at once, open or not, and its data stays. */
+static void growing_open_or_not(struct kunit *test)
 {
 	struct mybrd_target *target = add_full_target(test);
 
@@ -596,19 +576,13 @@ static void growing(struct kunit *test)
 	expect_bytes(test, target, RESIZE_SIZE);
 }
 
-/* What somebody else does to a disk meanwhile. */
+/* Discard the sectors in the last page of the disk. */
 static int discard_end(void *arg)
 {
 	struct mybrd_target *target = arg;
-	struct bio bio;
-	int err;
+	sector_t end = get_capacity(target->disk), last = round_down(end, PAGE_SECTORS);
 
-	bio_init(&bio, target->disk->part0, NULL, 0, REQ_OP_DISCARD);
-	bio.bi_iter.bi_sector = round_down(get_capacity(target->disk), PAGE_SECTORS);
-	bio.bi_iter.bi_size = (get_capacity(target->disk) - bio.bi_iter.bi_sector) << SECTOR_SHIFT;
-	err = submit_bio_wait(&bio);
-	bio_uninit(&bio);
-	return err;
+	return do_bio(target, REQ_OP_DISCARD, last, end - last, NULL);
 }
 
 static int grow(void *target)
@@ -617,9 +591,9 @@ static int grow(void *target)
 }
 
 /*
- * A discard up to the end of a disk that ends inside a page takes all of that page. A
- * disk does not grow as long as one is under way: what is written beyond the old end
- * would go with it.
+ * A discard up to the end of the disk takes the whole last page, also if the disk ends inside
+ * it.  A disk does not grow during such a discard, which would take data that is written
+ * beyond the old end.
  */
 static void growing_beside_a_discard(struct kunit *test)
 {
@@ -629,16 +603,14 @@ static void growing_beside_a_discard(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, resize(target, RESIZE_SIZE - SECTOR_SIZE), 0);
 	rcu_barrier();
-	/* With one page that waits for a reader, the discard has to wait as well. */
+	/* One page waits for a reader, and that is too much: the discard has to wait, too. */
 	reader = reader_enter(test, nothing_to_see, NULL);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&target->store, 0, 0, false), 0);
 	limit_waiting(test, 0);
 	discard = thread_start(test, discard_end, target);
-	msleep(WATCHED_MS);
+	early = ends_early(discard);
 	growth = thread_start(test, grow, target);
-	msleep(WATCHED_MS);
-	early = thread_is_done(growth);
-	KUNIT_EXPECT_FALSE(test, thread_is_done(discard));
+	early |= ends_early(growth) || thread_is_done(discard);
 	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
 	KUNIT_EXPECT_EQ(test, thread_join(discard), 0);
 	KUNIT_EXPECT_EQ(test, thread_join(growth), 0);
@@ -665,9 +637,8 @@ static void shrink_desc(const struct shrink_case *param, char *desc)
 KUNIT_ARRAY_PARAM(shrink, shrink_cases, shrink_desc);
 
 /*
- * To shrink gives the pages beyond the end back and zeroes what the last one
- * has beyond it, so that a disk that grows again reads zeros there; it can be
- * opened as before.
+ * A disk that shrinks frees the pages beyond its end, and zeroes the rest of its last page.  So
+ * it reads zeros there when it has grown again.  It can be opened as before.
  */
 static void shrinking_and_growing(struct kunit *test)
 {
@@ -690,7 +661,7 @@ static void shrinking_and_growing(struct kunit *test)
 		rcu_read_unlock();
 		KUNIT_EXPECT_EQ_MSG(test, !!page, i < left, "page %lu", i);
 	}
-	KUNIT_EXPECT_PTR_EQ(test, dirty, NULL);
+	KUNIT_EXPECT_NULL(test, dirty);
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&target->store.frees), (long)(RESIZE_PAGES - left));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&target->store.charged), (long)left);
@@ -700,7 +671,7 @@ static void shrinking_and_growing(struct kunit *test)
 	open_disk(test, target);
 }
 
-/* A disk that is open does not shrink, and nothing of it has changed; closed, it does. */
+/* An open disk does not shrink, and keeps its data.  A closed disk shrinks. */
 static void shrinking_of_an_open_disk(struct kunit *test)
 {
 	struct mybrd_target *target = add_full_target(test);
@@ -713,7 +684,7 @@ static void shrinking_of_an_open_disk(struct kunit *test)
 	expect_bytes(test, target, RESIZE_SIZE);
 
 	undo_now(test, close_disk, opener);
-	/* The last of a file's close is done by a worker. */
+	/* A worker finishes the close of a file. */
 	KUNIT_EXPECT_TRUE(test, comes_true(!disk_openers(target->disk)));
 	KUNIT_EXPECT_EQ(test, resize(target, PAGE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, 1UL);
@@ -725,16 +696,16 @@ static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(find_a_dead_target),
 	KUNIT_CASE(find_in_one_section),
 	KUNIT_CASE(add_after_a_removal),
-	KUNIT_CASE_PARAM(names, name_gen_params),
-	KUNIT_CASE_PARAM(clashing_names, clash_gen_params),
-	KUNIT_CASE(name_of_the_default_target),
+	KUNIT_CASE_PARAM(add_with_any_name, name_gen_params),
+	KUNIT_CASE_PARAM(add_with_a_clashing_name, clash_gen_params),
+	KUNIT_CASE(add_with_the_default_name),
 	KUNIT_CASE(removal_during_io),
 	KUNIT_CASE(removal_under_a_reference),
 	KUNIT_CASE_PARAM(removal_of_a_disk_that_is_kept, kept_gen_params),
 	KUNIT_CASE(removal_under_walkers),
 	KUNIT_CASE_PARAM(removal_of_many_together, together_gen_params),
 	KUNIT_CASE(removal_of_none),
-	KUNIT_CASE(growing),
+	KUNIT_CASE(growing_open_or_not),
 	KUNIT_CASE(growing_beside_a_discard),
 	KUNIT_CASE_PARAM(shrinking_and_growing, shrink_gen_params),
 	KUNIT_CASE(shrinking_of_an_open_disk),

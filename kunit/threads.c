@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What must be over when a KUnit case is: threads, and what else has to be undone
+ * Threads of a KUnit case, and cleaning up after a case
  */
 #include <linux/err.h>
 #include <linux/kthread.h>
@@ -22,7 +22,7 @@ static void stop_thread(void *arg)
 
 static void undo_at_the_end(struct kunit_resource *resource);
 
-/* Which resources are deferred calls, or the one that is @data. */
+/* Is @resource the deferred call @data, or any deferred call if that is NULL? */
 static bool is_deferred(struct kunit *test, struct kunit_resource *resource, void *data)
 {
 	const struct deferred *deferred = resource->data, *wanted = data;
@@ -31,7 +31,7 @@ static bool is_deferred(struct kunit *test, struct kunit_resource *resource, voi
 	       (!wanted || (deferred->undo == wanted->undo && deferred->arg == wanted->arg));
 }
 
-/* Tell a thread, and have the search go on. */
+/* Tell a thread to stop.  Returns false, so that the search goes on. */
 static bool tell_thread(struct kunit *test, struct kunit_resource *resource, void *data)
 {
 	const struct deferred *deferred = resource->data;
@@ -41,7 +41,7 @@ static bool tell_thread(struct kunit *test, struct kunit_resource *resource, voi
 	return false;
 }
 
-/* Threads may wait for each other, so that all are told before one is waited for. */
+/* Threads may wait for each other: tell all of them before waiting for one. */
 static void undo_at_the_end(struct kunit_resource *resource)
 {
 	const struct deferred *deferred = resource->data;
@@ -60,7 +60,7 @@ void defer(struct kunit *test, void (*undo)(void *arg), void *arg)
 			return;
 	}
 	undo(arg);
-	KUNIT_ASSERT_TRUE_MSG(test, false, "no memory for what is to be undone");
+	KUNIT_ASSERT_TRUE_MSG(test, false, "no memory for a deferred call");
 }
 
 void undo_now(struct kunit *test, void (*undo)(void *arg), void *arg)
@@ -92,7 +92,7 @@ void *alloc_for(struct kunit *test, size_t size)
 
 void assert_off_stack(struct kunit *test, const void *arg)
 {
-	KUNIT_ASSERT_FALSE_MSG(test, object_is_on_stack(arg), "a thread would lose it");
+	KUNIT_ASSERT_FALSE_MSG(test, object_is_on_stack(arg), "a thread would use the stack");
 }
 
 static int thread_main(void *data)
@@ -114,7 +114,7 @@ struct thread *thread_start(struct kunit *test, int (*run)(void *arg), void *arg
 	init_completion(&thread->done);
 	thread->task = kthread_create(thread_main, thread, "%s", test->name);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(thread->task));
-	/* It may be over before it is waited for. */
+	/* The task has to stay until thread_stop(), also if it ends before. */
 	get_task_struct(thread->task);
 	defer(test, stop_thread, thread);
 	wake_up_process(thread->task);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What must be over when a case is.
+ * Threads of a KUnit case, and cleaning up after a case
  *
- * An assertion that fails ends its case at once: the rest of the function never runs,
- * and its stack is gone while the case's threads may still be there.  So what outlives a
- * line of a case is undone by defer(), and a thread gets memory of alloc_for().
+ * A failed assertion ends a case at once.  The rest of the function does not run, and its
+ * stack is gone while threads of the case may still run.  So a case undoes what it does by
+ * defer(), and a thread only uses memory of alloc_for().  (kunit_add_action() does the
+ * same, but 6.1 has none.)
  */
 #ifndef MYBRD_KUNIT_THREADS_H
 #define MYBRD_KUNIT_THREADS_H
@@ -15,46 +16,50 @@
 #include <linux/sched.h>
 
 /*
- * Call @undo(@arg) when the case is over, however it ends: the last one first, when all
- * threads of the case have been told to stop.  What a thread waits for is held by another
- * thread, therefore, and not by the case.
+ * Call @undo(@arg) when the case ends, passed or failed.  The last deferred call comes first.
+ * All threads of the case are told to stop before the first call, so a thread may wait for
+ * another thread, but not for a deferred call.
  */
 void defer(struct kunit *test, void (*undo)(void *arg), void *arg);
-/* Call it now, and not again; nothing where that was done already. */
+/* Make a deferred call now.  Does nothing if it was made already. */
 void undo_now(struct kunit *test, void (*undo)(void *arg), void *arg);
-/* For a suite's exit(), which KUnit calls before it undoes anything. */
+/* Make all deferred calls now: for exit() of a suite, which KUnit calls before them. */
 void undo_all(struct kunit *test);
 
-/* Zeros that stay until all that was deferred later is undone; ends a case that gets none. */
+/*
+ * Zeroed memory, in one piece, page-aligned from a page on.  It is freed after all calls that
+ * are deferred later.  Without memory the case fails.
+ */
 void *alloc_for(struct kunit *test, size_t size);
 
-/* For what a thread gets to use: the case ends where that lies on its stack. */
+/* @arg is for another thread: the case fails if it is on the stack. */
 void assert_off_stack(struct kunit *test, const void *arg);
 
 struct thread {
 	int (*run)(void *arg);
 	void *arg;
-	struct task_struct *task;	/* NULL when it was waited for */
+	struct task_struct *task;	/* NULL once it is joined or stopped */
 	struct completion done;
 	bool stop;
 };
 
-/* Run @run(@arg) in a thread.  Where the case does not wait for it, the case's end does. */
+/* Run @run(@arg) in a thread, which ends with the case at the latest. */
 struct thread *thread_start(struct kunit *test, int (*run)(void *arg), void *arg);
-/* Wait until it ends by itself, or have it end; both return what @run() did. */
+/* Wait until the thread returns; returns the result of @run(). */
 int thread_join(struct thread *thread);
+/* Tell the thread to stop, and wait until it returns; returns the result of @run(). */
 int thread_stop(struct thread *thread);
 bool thread_is_done(struct thread *thread);
 
-/* For the thread: is it to end? */
+/* For use by the thread: was it told to stop? */
 bool thread_should_stop(void);
-/* For the thread: wait for @completion, and return false where it is to end instead. */
+/* For use by the thread: wait for @completion.  Returns false if the thread has to stop first. */
 bool thread_await(struct completion *completion);
 
 /*
- * For a thread that waits without sleeping, inside a read-side section or not: let threads
- * run that are due.  In most kernels a timer interrupt does that.  A kernel that is a process
- * (User-Mode Linux) is preempted only where preemption is enabled again.
+ * A thread that spins calls this in its loop, in a read-side section or not, to let other
+ * threads run.  Most kernels preempt it by a timer interrupt.  User-Mode Linux preempts only
+ * where preemption is enabled again.
  */
 static inline void thread_spin(void)
 {
@@ -63,7 +68,7 @@ static inline void thread_spin(void)
 	preempt_enable();
 }
 
-/* For one that never sleeps, outside of any section: cond_resched(), and the same. */
+/* The same for a thread that never sleeps, outside of read-side sections. */
 static inline void thread_breathe(void)
 {
 	cond_resched();

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite mybrd_trace: the trace events tell what happens, when it happens,
- * and are where a test steps in between
+ * KUnit suite mybrd_trace: the trace events, and races that a test makes by them
+ *
+ * The first cases compare the events with what happened.  In the others a probe does at one
+ * event what another thread might do at that moment, so that a race happens each time.
  */
-#include <linux/bio.h>
-#include <linux/mm.h>
-#include <linux/module.h>
-#include <linux/string.h>
+#include <linux/highmem.h>
 
 #include "common.h"
 #include "probes.h"
@@ -17,19 +16,19 @@ enum event {
 	NR_EVENTS
 };
 
-/* What came, in order: one of these for each event. */
+/* The events that came, in order */
 #define MAX_SEEN	64
 
 static struct seen {
 	enum event event;
 	const void *store;
 	unsigned long index;	/* or the number of the batch */
-	int nr;			/* or whether it was a hit; holes are negative */
+	int nr;			/* pages, negative for holes; or whether it was a hit */
 	int depth;		/* of read-side sections */
 } seen[MAX_SEEN];
 static atomic_t nr_seen;
 
-/* Only the events of this store count, and of the disk of this name. */
+/* Other stores and other disks don't count. */
 static const struct mybrd_store *watched;
 static const char *watched_name;
 
@@ -44,11 +43,11 @@ static void note(enum event event, const void *store, unsigned long index, int n
 		seen[i] = (struct seen) { event, store, index, nr, rcu_preempt_depth() };
 }
 
-/* What a test does when a look-up has found a run of holes, before anybody acts on that. */
+/* A look-up has found a run of holes, and nobody has acted on that. */
 static void (*at_holes)(pgoff_t index, unsigned int nr);
 
-/* What it does when a look-up has found pages, inside the section and before they are used. */
-static void (*at_pages)(pgoff_t index);
+/* A look-up has found pages, and nobody has used them. */
+static void (*at_pages)(void);
 
 static void lookup_seen(void *data, const struct mybrd_store *store, pgoff_t index,
 			unsigned int nr, bool hit)
@@ -57,7 +56,7 @@ static void lookup_seen(void *data, const struct mybrd_store *store, pgoff_t ind
 	if (at_holes && store == watched && !hit && nr > 1)
 		at_holes(index, nr);
 	if (at_pages && store == watched && hit)
-		at_pages(index);
+		at_pages();
 }
 
 static void insert_seen(void *data, const struct mybrd_store *store, pgoff_t index, bool hit)
@@ -97,7 +96,7 @@ static void target_unlink_seen(void *data, const char *name)
 {
 	struct mybrd_target *target = mybrd_find_target("kunit-trace");
 
-	/* After the deletion: it can't be found any more. */
+	/* The target is unlinked: it can't be found any more. */
 	if (!strcmp(name, watched_name))
 		note(TARGET_UNLINK, NULL, 0, !!target);
 	if (target)
@@ -167,21 +166,18 @@ static void expect_seen(struct kunit *test, const struct seen *expected, int nr)
 	}
 }
 
-/* A page's way in and out again, each step told once, and its batch by one number. */
+/* Each step of a page, from its insert to its end, is one event.  A batch has one number. */
 static void events_of_a_page(struct kunit *test)
 {
-	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
+	struct mybrd_store *store = test->priv;
 	struct page *page;
 	unsigned long batch;
 
-	KUNIT_ASSERT_NOT_NULL(test, store);
-	mybrd_store_init(store);
 	trace_start(test, store, "");
-	page = insert(store, 5);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, page);
+	page = must_insert(test, store, 5);
 	insert(store, 5);
 	lookup(store, 6);
-	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(store, 0, 9, false), 0);
+	discard(test, 0, 9);
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 	rcu_barrier();
 	trace_stop(test);
@@ -198,23 +194,20 @@ static void events_of_a_page(struct kunit *test)
 	}, 7);
 }
 
-/* Sections come in pairs, are told of on their inside, and hold the look-ups. */
+/* The events of a section are inside of it, in pairs, and look-ups are between them. */
 static void events_of_a_section(struct kunit *test)
 {
-	struct mybrd_store *store = kunit_kzalloc(test, sizeof(*store), GFP_KERNEL);
-	struct mybrd_spare spare;
+	struct mybrd_store *store = test->priv;
+	struct mybrd_spare *spare = new_spare(test, store, MYBRD_GFP, 0);
 
 	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
 		kunit_skip(test, "this kernel does not count read-side sections");
-	KUNIT_ASSERT_NOT_NULL(test, store);
-	mybrd_store_init(store);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(store, 3));
+	must_insert(test, store, 3);
 	trace_start(test, store, "");
-	mybrd_spare_init(&spare, store, MYBRD_GFP);
-	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(&spare, 2, 4), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_prepare_write(spare, 2, 4), 0);
 	trace_stop(test);
 
-	/* One to count the holes, one to find the last of them, which gets a page. */
+	/* One section counts the holes.  One finds the last hole, which gets a page. */
 	expect_seen(test, (const struct seen[]) {
 		{ SECTION_BEGIN, .index = 2 },
 		{ SECTION_END },
@@ -226,11 +219,9 @@ static void events_of_a_section(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, seen[0].depth, seen[5].depth + 1);
 	KUNIT_EXPECT_EQ(test, seen[1].depth, seen[5].depth + 1);
 	KUNIT_EXPECT_EQ(test, seen[3].depth, seen[5].depth + 1);
-	mybrd_free_spare(&spare);
-	mybrd_store_empty(store);
 }
 
-/* Added, deleted and only then the grace period, and free after its end. */
+/* A removal unlinks the target, then waits for a grace period, then frees the target. */
 static void events_of_a_target(struct kunit *test)
 {
 	const struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
@@ -248,7 +239,9 @@ static void events_of_a_target(struct kunit *test)
 	}, 5);
 }
 
-/* A disk for bios, and one page that they read into or write from again and again. */
+/* A disk, and one page of memory that its bios read into or write from again and again */
+#define MAX_VECS	128
+
 static struct mybrd_target *disk;
 static u8 *io_page;
 
@@ -263,21 +256,28 @@ static void make_disk(struct kunit *test)
 
 static int submit(blk_opf_t op, pgoff_t index, unsigned int nr)
 {
-	struct bio *bio = bio_alloc(disk->disk->part0, nr, op, GFP_KERNEL);
-	int err;
+	static struct bio_vec bv[MAX_VECS];
+	unsigned int i;
 
-	bio->bi_iter.bi_sector = (sector_t)index << PAGE_SECTORS_SHIFT;
-	while (nr--)
-		__bio_add_page(bio, virt_to_page(io_page), PAGE_SIZE, 0);
-	err = submit_bio_wait(bio);
-	bio_put(bio);
-	return err;
+	for (i = 0; i < nr; i++)
+		bvec_set_page(&bv[i], virt_to_page(io_page), PAGE_SIZE, 0);
+	return do_bio_vecs(disk, op, index * PAGE_SECTORS, nr * PAGE_SECTORS, bv, nr);
 }
 
-/*
- * Holes are read in runs, and no run leaves its leaf: sections are short however
- * large the hole is.
- */
+/* How many of some pages of the disk are holes, or are not full of 0x5a */
+static unsigned int nr_wrong(pgoff_t index, unsigned int nr)
+{
+	unsigned int wrong = 0;
+
+	for (; nr; nr--, index++) {
+		struct page *page = lookup(&disk->store, index);
+
+		wrong += !page || !page_is(page, 0x5a);
+	}
+	return wrong;
+}
+
+/* A read takes holes in runs that end with their leaf.  So its sections are short. */
 static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 {
 	const pgoff_t leaf = RADIX_TREE_MAP_SIZE;
@@ -289,7 +289,7 @@ static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 	trace_stop(test);
 
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(io_page, 0, PAGE_SIZE), NULL);
+	KUNIT_EXPECT_NULL(test, memchr_inv(io_page, 0, PAGE_SIZE));
 	expect_seen(test, (const struct seen[]) {
 		{ SECTION_BEGIN, .index = leaf - 4 },
 		{ LOOKUP, .index = leaf - 4, .nr = -4 },
@@ -303,68 +303,71 @@ static void a_run_of_holes_ends_with_its_leaf(struct kunit *test)
 	}, 9);
 }
 
-/* Another write's page, and how far into a run of holes it goes; gone once it is there. */
+/* Put a page of another write into the tree.  Returns whether it was first there. */
+static bool put_page_in(struct mybrd_store *store, pgoff_t index, struct page *page)
+{
+	bool put;
+
+	spin_lock(&store->lock);
+	put = !radix_tree_insert(&store->pages, index, page);
+	if (put) {
+		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
+		WRITE_ONCE(store->inserts, store->inserts + 1);
+		atomic_long_inc(&mybrd_stored);
+	}
+	spin_unlock(&store->lock);
+	return put;
+}
+
+/* The page of another write, and how far into a run of holes it goes; NULL once it is there */
 static struct page *intruder;
 static unsigned int intruder_at;
 
 static void intrude(pgoff_t index, unsigned int nr)
 {
-	struct mybrd_store *store = &disk->store;
-
-	if (!intruder || nr <= intruder_at)
-		return;
-	spin_lock(&store->lock);
-	if (!radix_tree_insert(&store->pages, index + intruder_at, intruder)) {
-		WRITE_ONCE(store->nr_pages, store->nr_pages + 1);
-		WRITE_ONCE(store->inserts, store->inserts + 1);
-		atomic_long_inc(&mybrd_stored);
+	if (intruder && nr > intruder_at &&
+	    put_page_in(&disk->store, index + intruder_at, intruder))
 		intruder = NULL;
-	}
-	spin_unlock(&store->lock);
 }
 
 /*
- * A write fills a run of holes, and another write was first somewhere in it: all of
- * the first one's bytes are on the disk nevertheless, and no page is lost or spare.
+ * A write fills a run of holes, and another write was first somewhere in the run.  All bytes
+ * of the first write are on the disk nevertheless, and no page is lost or left over.
  */
 static void a_run_of_holes_that_others_fill(struct kunit *test)
 {
 	const unsigned int nr_pages = 16;
-	unsigned int one, i, nr_wrong;
-	struct page *page;
+	unsigned int i;
 
 	for (i = 0; i < nr_pages - 1; i++) {
-		struct mybrd_spare spare;
+		struct mybrd_spare *spare;
+		unsigned int one = 1;
 
 		make_disk(test);
+		spare = new_spare(test, &disk->store, MYBRD_GFP, 1);
 		trace_start(test, &disk->store, "");
-		one = 1;
-		nr_wrong = 0;
-		mybrd_spare_init(&spare, &disk->store, MYBRD_GFP);
-		KUNIT_EXPECT_EQ(test, mybrd_alloc_spare(&spare, 1), 0);
-		intruder = mybrd_pop_spare(&spare, &one);
+		intruder = mybrd_pop_spare(spare, &one);
 		clear_highpage(intruder);
 		intruder_at = i;
 		at_holes = intrude;
 		KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE, 3, nr_pages), 0);
 		trace_stop(test);
 
-		KUNIT_EXPECT_PTR_EQ_MSG(test, intruder, NULL, "page %u", i);
-		for (one = 0; one < nr_pages; one++) {
-			page = lookup(&disk->store, 3 + one);
-			nr_wrong += !page || memchr_inv(page_address(page), 0x5a, PAGE_SIZE);
-		}
-		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "page %u", i);
+		KUNIT_EXPECT_NULL_MSG(test, intruder, "page %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, nr_wrong(3, nr_pages), 0U, "page %u", i);
 		KUNIT_EXPECT_EQ(test, disk->store.nr_pages, (unsigned long)nr_pages);
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&disk->store.charged), (long)nr_pages);
+		if (intruder)
+			mybrd_push_spare(spare, intruder, 1);
+		free_spare(test, spare);
 		remove_target(test, disk);
 	}
 }
 
-/* A page that is discarded when the first one before it is found, and not again. */
+/* The index of a page that is discarded when a look-up finds pages; 0 once it is gone */
 static pgoff_t discarded;
 
-static void discard_once(pgoff_t index)
+static void discard_once(void)
 {
 	pgoff_t gone = discarded;
 
@@ -375,21 +378,21 @@ static void discard_once(pgoff_t index)
 }
 
 /*
- * A nowait write that has copied a part meets a page that was discarded, and the limit lets
- * it have none until that one is back. It is too late for -EAGAIN: the write waits, and is
- * done. The pages are in one leaf or in two.
+ * A nowait write has copied a part, and meets a page that was just discarded.  The disk is full
+ * until that page is freed.  It is too late for -EAGAIN, so the write waits and is done.  The
+ * pages are in one leaf or in two.
  */
 static void nowait_beside_a_discard(struct kunit *test)
 {
 	static const pgoff_t firsts[] = { 3, 62 };
-	unsigned int i, nr_wrong = 0;
 	pgoff_t index;
+	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(firsts); i++) {
 		make_disk(test);
-		/* Backwards: pages that are no run in memory are found one by one. */
+		/* Backwards, so that the pages are no run in memory, and are found one by one */
 		for (index = firsts[i] + 3; index >= firsts[i]; index--)
-			KUNIT_EXPECT_NOT_ERR_OR_NULL(test, insert(&disk->store, index));
+			must_insert(test, &disk->store, index);
 		disk->store.max_pages = disk->store.nr_pages;
 		discarded = firsts[i] + 3;
 		trace_start(test, &disk->store, "");
@@ -398,12 +401,7 @@ static void nowait_beside_a_discard(struct kunit *test)
 		trace_stop(test);
 
 		KUNIT_EXPECT_EQ(test, discarded, 0UL);
-		for (index = firsts[i]; index < firsts[i] + 4; index++) {
-			struct page *page = lookup(&disk->store, index);
-
-			nr_wrong += !page || memchr_inv(page_address(page), 0x5a, PAGE_SIZE);
-		}
-		KUNIT_EXPECT_EQ_MSG(test, nr_wrong, 0U, "from index %lu", firsts[i]);
+		KUNIT_EXPECT_EQ_MSG(test, nr_wrong(firsts[i], 4), 0U, "from index %lu", firsts[i]);
 		remove_target(test, disk);
 	}
 }
@@ -426,6 +424,7 @@ static struct kunit_case trace_test_cases[] = {
 static struct kunit_suite trace_test_suite = {
 	.name = "mybrd_trace",
 	.suite_init = trace_suite_init,
+	.init = store_test_init,
 	.test_cases = trace_test_cases,
 };
 
