@@ -469,6 +469,9 @@ static struct watcher watchers[NR_WATCHED] = {
 	[PAGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
 				    .gfp = __GFP_NOMEMALLOC | __GFP_DIRECT_RECLAIM |
 					   __GFP_HIGHMEM),
+	[RECLAIM_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
+				       .gfp = __GFP_NOMEMALLOC | __GFP_HIGH | __GFP_HIGHMEM,
+				       .without = __GFP_DIRECT_RECLAIM),
 	[LARGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
 				     .gfp = __GFP_NOMEMALLOC | __GFP_HIGHMEM,
 				     .without = __GFP_RECLAIM),

@@ -7,6 +7,8 @@
  */
 #include <linux/cpumask.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/wait.h>
 
 #include "common.h"
 
@@ -733,6 +735,100 @@ static void insert_while_pages_are_on_their_way(struct kunit *test)
 		.nr_pages = 4, .peak_pages = 4, .inserts = 5, .frees = 1, .charged = 4 });
 }
 
+/* The flags of a write for reclaim (mybrd_write_gfp()) */
+#define RECLAIM_GFP	(GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN)
+
+static int count_wake_up(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	atomic_inc(entry->private);
+	return 0;
+}
+
+static void leave_queue(void *entry)
+{
+	remove_wait_queue(&mybrd_waiting_wq, entry);
+}
+
+/*
+ * A write for reclaim that gets no page tries again and again, and wakes no other write by
+ * that: two such writes would keep each other awake.  It wakes the others when it gives up.
+ */
+static void prepare_for_reclaim_without_a_page(struct kunit *test)
+{
+	struct mybrd_spare *spare = new_spare(test, test->priv, RECLAIM_GFP, 0);
+	struct wait_queue_entry *entry = alloc_for(test, sizeof(*entry));
+	atomic_t *wake_ups = alloc_for(test, sizeof(*wake_ups));
+	unsigned int flags, tries;
+	int err, early;
+
+	/* Callbacks of earlier cases would wake, too. */
+	rcu_barrier();
+	watch(test, RECLAIM_ALLOCATION, UINT_MAX);
+	init_waitqueue_func_entry(entry, count_wake_up);
+	entry->private = wake_ups;
+	add_wait_queue(&mybrd_waiting_wq, entry);
+	defer(test, leave_queue, entry);
+	defer(test, forget_vain_waits, test->priv);
+	forget_vain_waits(test->priv);
+
+	flags = memalloc_noreclaim_save();
+	err = mybrd_prepare_write(spare, 0, 0);
+	memalloc_noreclaim_restore(flags);
+	tries = unwatch(RECLAIM_ALLOCATION);
+	early = atomic_read(wake_ups);
+	free_spare(test, spare);
+
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_GT(test, tries, 2U);
+	KUNIT_EXPECT_EQ(test, early, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(wake_ups), 1);
+}
+
+static const struct stamp_case {
+	const char *name;
+	bool for_reclaim;
+} stamp_cases[] = {
+	{ "for the limit of the store" },
+	{ "for a page, for reclaim", true },
+};
+
+NAMED_PARAM(stamp);
+
+/*
+ * The stamp of a wait in vain cuts the waits of other writes short.  Such a short wait tells
+ * nothing new: it does not renew the stamp, or a busy writer would keep the stamp fresh for
+ * ever.
+ */
+static void stamp_after_a_wait_that_was_cut_short(struct kunit *test)
+{
+	const struct stamp_case *param = test->param_value;
+	gfp_t gfp = param->for_reclaim ? RECLAIM_GFP : MYBRD_GFP;
+	const unsigned long lately = jiffies - HZ;
+	struct mybrd_store *store = test->priv;
+	struct mybrd_spare *spare = new_spare(test, store, gfp, 0);
+	unsigned long *stamp = &store->vain_wait;
+	int err;
+
+	/* While pages wait for a grace period a stamp has no effect. */
+	rcu_barrier();
+	if (param->for_reclaim) {
+		watch(test, RECLAIM_ALLOCATION, UINT_MAX);
+		stamp = &mybrd_vain_wait[MYBRD_NO_PAGE];
+	} else {
+		/* The only page is on its way: another write has set it aside. */
+		new_spare(test, store, MYBRD_GFP, 1);
+		store->max_pages = 1;
+	}
+	defer(test, forget_vain_waits, store);
+	*stamp = lately;
+	err = mybrd_prepare_write(spare, 0, 0);
+
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_GT(test, spare->slept, 0UL);
+	KUNIT_EXPECT_LT(test, spare->slept, (unsigned long)HZ);
+	KUNIT_EXPECT_EQ(test, *stamp, lately);
+}
+
 static const struct bytes_case {
 	const char *text;
 	int err;
@@ -820,6 +916,8 @@ static struct kunit_case store_test_cases[] = {
 	KUNIT_CASE(insert_beyond_the_limit),
 	KUNIT_CASE(counters_after_a_mix),
 	KUNIT_CASE(insert_while_pages_are_on_their_way),
+	KUNIT_CASE(prepare_for_reclaim_without_a_page),
+	KUNIT_CASE_PARAM(stamp_after_a_wait_that_was_cut_short, stamp_gen_params),
 	KUNIT_CASE_PARAM(parse_bytes_of_any_text, bytes_gen_params),
 	{}
 };
