@@ -49,6 +49,9 @@ static void (*at_holes)(pgoff_t index, unsigned int nr);
 /* A look-up has found pages, and nobody has used them. */
 static void (*at_pages)(void);
 
+/* A read-side section of the store ends. */
+static void (*at_section_end)(void);
+
 static void lookup_seen(void *data, const struct mybrd_store *store, pgoff_t index,
 			unsigned int nr, bool hit)
 {
@@ -84,6 +87,8 @@ static void section_begin_seen(void *data, const struct mybrd_store *store, pgof
 static void section_end_seen(void *data, const struct mybrd_store *store)
 {
 	note(SECTION_END, store, 0, 0);
+	if (at_section_end && store == watched)
+		at_section_end();
 }
 
 static void target_add_seen(void *data, const char *name)
@@ -138,6 +143,7 @@ static void stop_tracing(void *unused)
 	remove_probes(probes, NR_EVENTS);
 	at_holes = NULL;
 	at_pages = NULL;
+	at_section_end = NULL;
 }
 
 static void trace_start(struct kunit *test, const struct mybrd_store *store, const char *name)
@@ -406,6 +412,96 @@ static void nowait_beside_a_discard(struct kunit *test)
 	}
 }
 
+/*
+ * What another write does when the write under test has looked for its holes, one letter for
+ * each look: 't'akes a page out of the tree, 'p'uts it into the hole, or does nothing.  A page
+ * that is out of the tree is on its way.
+ */
+#define MOVED		2
+#define HOLE		3
+
+static const struct look_case {
+	const char *name;
+	const char *steps;
+	bool taken;		/* from the start */
+	int err;
+	unsigned int looks;
+} look_cases[] = {
+	{ "page arrives before a wait", "p", true, 0, 2 },
+	{ "page arrives after a wait", "-p", true, 0, 3 },
+	{ "page leaves and arrives", "-tp", false, 0, 4 },
+	{ "nothing on its way", "--", false, -ENOSPC, 2 },
+};
+
+NAMED_PARAM(look);
+
+static struct {
+	struct mybrd_store *store;
+	struct page *taken;	/* out of the tree */
+	const char *steps;	/* that are left */
+	unsigned int nr;
+} looks;
+
+static void take_page(void)
+{
+	struct mybrd_store *store = looks.store;
+
+	spin_lock(&store->lock);
+	looks.taken = radix_tree_delete(&store->pages, MOVED);
+	WRITE_ONCE(store->nr_pages, store->nr_pages - 1);
+	atomic_long_dec(&mybrd_stored);
+	atomic_long_inc(&store->frees);
+	spin_unlock(&store->lock);
+}
+
+static void put_page_back(void *unused)
+{
+	if (looks.taken && put_page_in(looks.store, HOLE, looks.taken))
+		looks.taken = NULL;
+}
+
+static void step(void)
+{
+	looks.nr++;
+	if (*looks.steps == 't')
+		take_page();
+	else if (*looks.steps == 'p')
+		put_page_back(NULL);
+	looks.steps += !!*looks.steps;
+}
+
+/*
+ * A write that is refused, and has nothing to wait for, looks once more before it fails: what
+ * was on its way may have arrived between the refusal and the question.  After a wait it looks
+ * once more again.
+ */
+static void last_look_of_a_refused_write(struct kunit *test)
+{
+	const struct look_case *param = test->param_value;
+	struct mybrd_store *store = test->priv;
+	struct mybrd_spare *spare = new_spare(test, store, MYBRD_GFP, 0);
+	int err;
+
+	/* Index 1 keeps the node in the tree. */
+	must_insert(test, store, 1);
+	must_insert(test, store, MOVED);
+	store->max_pages = 2;
+	memset(&looks, 0, sizeof(looks));
+	looks.store = store;
+	looks.steps = param->steps;
+	defer(test, put_page_back, NULL);
+	if (param->taken)
+		take_page();
+	trace_start(test, store, "");
+	at_section_end = step;
+	err = mybrd_prepare_write(spare, HOLE, HOLE);
+	trace_stop(test);
+
+	KUNIT_EXPECT_EQ(test, err, param->err);
+	KUNIT_EXPECT_EQ(test, looks.nr, param->looks);
+	KUNIT_EXPECT_TRUE(test, list_empty(&spare->runs));
+}
+
 static int trace_suite_init(struct kunit_suite *suite)
 {
 	return find_probes(probes, NR_EVENTS);
@@ -418,6 +514,7 @@ static struct kunit_case trace_test_cases[] = {
 	KUNIT_CASE(a_run_of_holes_ends_with_its_leaf),
 	KUNIT_CASE(a_run_of_holes_that_others_fill),
 	KUNIT_CASE(nowait_beside_a_discard),
+	KUNIT_CASE_PARAM(last_look_of_a_refused_write, look_gen_params),
 	{}
 };
 
