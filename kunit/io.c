@@ -1335,6 +1335,41 @@ static void merge_with_a_refused_bio(struct kunit *test)
 	expect_model(test);
 }
 
+/*
+ * Three merged writes need a page each, the disk is full, and a page on its way does not
+ * arrive.  The request waits once, as long as a single write does, and not once for each bio.
+ */
+static void merge_of_bios_that_wait_in_vain(struct kunit *test)
+{
+	const struct merged_case *param = test->param_value;
+	unsigned long start, merges, alone, together;
+	struct neighbour bios[3];
+	struct thread *reader;
+	unsigned int flags, i;
+
+	fill_up(test, BIT(1) | BIT(2) | BIT(3), 0);
+	reader = reader_enter(test, nothing_to_see, NULL);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 5, 5, false), 0);
+
+	/* Writes by reclaim wait for half a second.  (A worker that issues them waits for five.) */
+	flags = memalloc_noreclaim_save();
+	start = jiffies;
+	write_neighbours(bios, param->flags, 1, 1);
+	alone = jiffies - start;
+	start = jiffies;
+	merges = write_neighbours(bios, param->flags, ARRAY_SIZE(bios), 1);
+	together = jiffies - start;
+	memalloc_noreclaim_restore(flags);
+
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_EQ(test, merges, 2UL);
+	for (i = 0; i < ARRAY_SIZE(bios); i++)
+		KUNIT_EXPECT_EQ(test, bios[i].bio.bi_status, BLK_STS_NOSPC);
+	KUNIT_EXPECT_GE(test, alone, (unsigned long)HZ / 2);
+	KUNIT_EXPECT_GE(test, together, (unsigned long)HZ / 2);
+	KUNIT_EXPECT_LT(test, together, alone * 3 / 2);
+}
+
 #ifdef CONFIG_BLK_MQ_STACKING
 static blk_status_t end_status;
 
@@ -1632,6 +1667,7 @@ static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE_PARAM(nowait_requests, op_gen_params),
 	KUNIT_CASE(merge_with_a_nowait_bio),
 	KUNIT_CASE_PARAM(merge_with_a_refused_bio, merged_gen_params),
+	KUNIT_CASE_PARAM(merge_of_bios_that_wait_in_vain, merged_gen_params),
 #ifdef CONFIG_BLK_MQ_STACKING
 	KUNIT_CASE(refused_bio_of_a_cloned_request),
 #endif
