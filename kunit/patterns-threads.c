@@ -157,7 +157,7 @@ static void stand_on_two(struct item *item, void *arg)
  * Claim: who unlinks an item, waits with synchronize_rcu(), and frees it, frees it
  * after the section of the reader that stands on it.
  *
- * Rule: first unlink, so that nobody finds the item any more, then wait, then free.
+ * Rule: the three steps of updater_waits(), in this order.
  *
  * Otherwise: an updater that does not wait frees the item under the reader.
  *

@@ -22,24 +22,37 @@
  * so that a reader who is late finds the mark and the case can fail.
  *
  * "Read" names what to read next, in the kernel's Documentation/RCU/ unless it is
- * another directory's.
+ * another directory's.  kunit/mutants/5*.patch break one rule each: apply one, run
+ * the case that it names, and see what goes wrong.
  *
  *  1. One pointer
  *	one_pointer				publish last, fetch once
+ *	replaced_pointer			rcu_replace_pointer()
  *	array_that_grows			a size that fits its array
  *  2. Grace periods
+ *	updater_waits				synchronize_rcu()
  *	callback_finds_its_item			call_rcu() and container_of()
  *	nested_sections				sections within sections
  *	kfree_rcu_keeps_memory_for_readers	kfree_rcu()
  *	barrier_waits_for_callbacks		rcu_barrier()
+ *	polled_grace_period			to ask instead of to wait
+ *	bounded_callbacks			to count what waits
  *  3. Lists
  *	list_that_changes			list_add_rcu() and list_del_rcu()
  *	change_by_copy				list_replace_rcu()
+ *	change_in_place				a sequence counter
  *	stale_item_is_refused			a flag "deleted"
  *	stale_item_is_not_deleted_again		the flag and two that delete
  *	reference_outlives_the_section		a reference count
  *	dead_item_is_not_revived		a count that is zero stays zero
- *  4. Threads (patterns-threads.c)
+ *  4. Hash lists (patterns-hash.c)
+ *	hash_list				hlist_add_head_rcu(), hlist_del_init_rcu()
+ *	entry_moved_at_once			what goes wrong
+ *	entry_moved_after_a_grace_period	one right way
+ *	entry_moved_by_copy			another one
+ *	entry_moved_with_nulls			readers that notice
+ *	memory_of_one_type			SLAB_TYPESAFE_BY_RCU
+ *  5. Threads (patterns-threads.c)
  *	pointer_beside_a_reader			one pointer, at full speed
  *	list_beside_a_reader			an updater that waits for the reader
  *	synchronize_rcu_waits_for_earlier_readers
@@ -53,8 +66,10 @@
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/rculist.h>
+#include <linux/rculist_nulls.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/seqlock.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
@@ -72,8 +87,12 @@ struct item {
 
 	struct list_head node;	/* chapter 3 */
 	spinlock_t lock;	/* for readers that need the item as it is now */
+	seqcount_spinlock_t sequence;	/* of changes of @value and @negative, under @lock */
 	bool deleted;		/* under @lock */
 	refcount_t ref;		/* one is the table's */
+
+	struct hlist_node hash;	/* chapter 4 */
+	struct hlist_nulls_node nulls;
 };
 
 static struct item *new_item(struct kunit *test, int key)
@@ -82,6 +101,7 @@ static struct item *new_item(struct kunit *test, int key)
 
 	item->key = key;
 	spin_lock_init(&item->lock);
+	seqcount_spinlock_init(&item->sequence, &item->lock);
 	refcount_set(&item->ref, 1);
 	return item;
 }
@@ -201,6 +221,32 @@ static struct item *replace_item(struct slot *slot, struct item *item)
 	return item;
 }
 
+/*
+ * The old pointer in exchange for the new one
+ *
+ * Claim: rcu_replace_pointer() stores the new pointer and returns the old one, so
+ * that each old item is returned to one updater, which frees it.
+ *
+ * Rule: updaters call it under their lock.  The last argument says what keeps other
+ * updaters out, as no section does that: lockdep_is_held() of that lock.  A kernel
+ * with CONFIG_PROVE_RCU complains where it is not held.  "true" would say nothing.
+ *
+ * Otherwise: two updaters that read the pointer before they take the lock find the
+ * same old item, and both free it.
+ *
+ * Read: lockdep.rst; checklist.rst, 1
+ */
+static void replaced_pointer(struct kunit *test)
+{
+	struct item *first = new_item(test, 1), *second = new_item(test, 2);
+	struct slot *slot = new_slot(test);
+
+	KUNIT_EXPECT_NULL(test, replace_item(slot, first));
+	KUNIT_EXPECT_PTR_EQ(test, replace_item(slot, second), first);
+	KUNIT_EXPECT_PTR_EQ(test, replace_item(slot, NULL), second);
+	KUNIT_EXPECT_NULL(test, replace_item(slot, NULL));
+}
+
 /* An array that knows its size.  Its memory does come and go. */
 struct array {
 	struct rcu_head rcu;
@@ -297,6 +343,53 @@ static void array_that_grows(struct kunit *test)
 }
 
 /* 2. Grace periods */
+
+/*
+ * The updater waits
+ *
+ * Claim: synchronize_rcu() returns after a whole grace period, so that no section
+ * is left in which the old item was found.
+ *
+ * Rule: an updater takes three steps.  It takes the item away, so that nobody finds
+ * it any more; it waits for a grace period; it frees the item.  It must not be in
+ * a section, nor hold a spinlock: synchronize_rcu() sleeps, and waits for the
+ * section that its caller is in.
+ *
+ * Otherwise: in another order, or without the wait, a reader uses what is freed.
+ * That takes a reader beside the updater: see list_beside_a_reader().
+ *
+ * Read: whatisRCU.rst, 1 and 3; checklist.rst, 6 and 14
+ */
+static void updater_waits(struct kunit *test)
+{
+	struct item *first = new_item_of(test, 1, 10), *second = new_item_of(test, 1, 20);
+	struct slot *slot = new_slot(test);
+	unsigned long before;
+	struct item *old;
+	bool early;
+	int value;
+
+	publish_item(slot, first);
+
+	/* How to tell that a grace period is over is polled_grace_period()'s subject. */
+	rcu_read_lock();
+	before = get_state_synchronize_rcu();
+	early = poll_state_synchronize_rcu(before);
+	rcu_read_unlock();
+
+	old = replace_item(slot, second);
+	synchronize_rcu();
+	free_item(old);
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_TRUE(test, poll_state_synchronize_rcu(before));
+
+	rcu_read_lock();
+	value = rcu_dereference(slot->item)->value;
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, value, 20);
+	KUNIT_EXPECT_TRUE(test, is_freed(first));
+	KUNIT_EXPECT_FALSE(test, is_freed(second));
+}
 
 static void free_item_rcu(struct rcu_head *head)
 {
@@ -454,6 +547,147 @@ static void barrier_waits_for_callbacks(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, early, 0);
 	KUNIT_EXPECT_EQ(test, freed, (int)ARRAY_SIZE(items));
+}
+
+/* An item that was taken away, to be used again later. */
+struct spare {
+	struct item *item;
+	unsigned long cookie;	/* of a grace period that began after that */
+};
+
+static void set_aside(struct spare *spare, struct item *item)
+{
+	spare->item = item;
+	spare->cookie = start_poll_synchronize_rcu();
+}
+
+/* May be called anywhere, as often as one likes. */
+static bool reuse(struct spare *spare, int value)
+{
+	if (!poll_state_synchronize_rcu(spare->cookie))
+		return false;
+	set_value(spare->item, value);
+	return true;
+}
+
+/*
+ * To ask instead of to wait
+ *
+ * Claim: start_poll_synchronize_rcu() asks for a grace period and returns a cookie.
+ * poll_state_synchronize_rcu() says of a cookie whether its grace period is over.
+ * Neither waits, and there is no callback.
+ *
+ * Rule: the updater keeps the cookie with what it took away, and uses that again
+ * only when the answer is yes.  Who must have it now calls cond_synchronize_rcu(),
+ * which waits only where the answer is no.  get_state_synchronize_rcu() returns a
+ * cookie, too, but asks for no grace period: it is for those who will wait anyway,
+ * and hope that others' grace periods spare them that.
+ *
+ * Otherwise: what is used again too early changes under a reader that still has it.
+ *
+ * Read: Design/Requirements/Requirements.rst, "Performance and Scalability";
+ * whatisRCU.rst, 8
+ */
+static void polled_grace_period(struct kunit *test)
+{
+	struct item *first = new_item_of(test, 1, 10), *second = new_item_of(test, 1, 20);
+	struct slot *slot = new_slot(test);
+	unsigned long cookie;
+	struct spare spare;
+	struct item *item;
+	bool early;
+	int value;
+
+	publish_item(slot, first);
+
+	rcu_read_lock();
+	item = rcu_dereference(slot->item);
+	set_aside(&spare, replace_item(slot, second));
+	early = becomes_true(reuse(&spare, 30), watch_time);
+	value = item->value;
+	rcu_read_unlock();
+
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_EQ(test, value, 10);
+	KUNIT_EXPECT_TRUE(test, becomes_true(reuse(&spare, 30), PATIENCE));
+	KUNIT_EXPECT_EQ(test, first->value, 30);
+
+	cookie = get_state_synchronize_rcu();
+	cond_synchronize_rcu(cookie);
+	KUNIT_EXPECT_TRUE(test, poll_state_synchronize_rcu(cookie));
+}
+
+#define MOST_WAITING	4
+static atomic_t items_waiting;
+
+static void free_counted_rcu(struct rcu_head *head)
+{
+	free_item_rcu(head);
+	atomic_dec(&items_waiting);
+}
+
+/* Free @item later; false where too much waits already and the caller can't wait. */
+static bool free_bounded(struct item *item, bool may_sleep)
+{
+	while (!atomic_add_unless(&items_waiting, 1, MOST_WAITING)) {
+		if (!may_sleep)
+			return false;
+		rcu_barrier();
+	}
+	call_rcu(&item->rcu, free_counted_rcu);
+	return true;
+}
+
+/* How many of the @nr items were taken to be freed; *@most is the most that ever waited. */
+static int free_many(struct item **items, int nr, bool may_sleep, int *most)
+{
+	int i;
+
+	for (i = 0; i < nr && free_bounded(items[i], may_sleep); i++)
+		*most = max(*most, atomic_read(&items_waiting));
+	return i;
+}
+
+/*
+ * To count what waits
+ *
+ * Claim: an updater that counts what waits for a grace period, and goes no further
+ * where that is too much, takes a bounded amount of memory, however long a reader
+ * stays in its section.
+ *
+ * Rule: count up before call_rcu(), and down in the callback.  At the limit, who
+ * can sleep waits, for callbacks or for a grace period, and who can't is refused.
+ * Nobody waits with a spinlock held, or in a section: that would hold up the grace
+ * period itself.
+ *
+ * Otherwise: synchronize_rcu() slows down its callers, and call_rcu() does not.  A
+ * loop of updates outruns the grace periods and takes all memory.
+ *
+ * Read: checklist.rst, 8
+ */
+static void bounded_callbacks(struct kunit *test)
+{
+	struct item *items[20];
+	int i, queued, rest, most = 0, freed = 0;
+
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		items[i] = new_item(test, i);
+
+	/* A reader that stays. */
+	rcu_read_lock();
+	queued = free_many(items, ARRAY_SIZE(items), false, &most);
+	rcu_read_unlock();
+
+	rest = free_many(items + queued, ARRAY_SIZE(items) - queued, true, &most);
+	rcu_barrier();
+	for (i = 0; i < ARRAY_SIZE(items); i++)
+		freed += is_freed(items[i]);
+
+	KUNIT_EXPECT_EQ(test, queued, MOST_WAITING);
+	KUNIT_EXPECT_EQ(test, queued + rest, (int)ARRAY_SIZE(items));
+	KUNIT_EXPECT_LE(test, most, MOST_WAITING);
+	KUNIT_EXPECT_EQ(test, freed, (int)ARRAY_SIZE(items));
+	KUNIT_EXPECT_EQ(test, atomic_read(&items_waiting), 0);
 }
 
 /* 3. Lists */
@@ -616,6 +850,71 @@ static void change_by_copy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, after.value, 20);
 	KUNIT_EXPECT_EQ(test, after.negative, -20);
 	KUNIT_EXPECT_TRUE(test, is_freed(old));
+}
+
+static void change_value(struct item *item, int value)
+{
+	spin_lock(&item->lock);
+	write_seqcount_begin(&item->sequence);
+	set_value(item, value);
+	write_seqcount_end(&item->sequence);
+	spin_unlock(&item->lock);
+}
+
+/* What the reader saw, and how often it looked. */
+struct sight {
+	int value;
+	int negative;
+	int looks;
+};
+
+/* In the caller's section.  @changed is what the value becomes while the reader looks. */
+static void read_values(struct item *item, struct sight *sight, int changed)
+{
+	unsigned int sequence;
+
+	do {
+		sequence = read_seqcount_begin(&item->sequence);
+		sight->value = item->value;
+		if (!sight->looks++)
+			change_value(item, changed);
+		sight->negative = item->negative;
+	} while (read_seqcount_retry(&item->sequence, sequence));
+}
+
+/*
+ * Change an item in place
+ *
+ * Claim: with a sequence counter, a reader sees all of a change or nothing of it,
+ * though the item is changed where it is and no copy is made.  The section keeps
+ * the item, the counter keeps its fields together.
+ *
+ * Rule: the updater makes the counter odd before it changes the fields and even
+ * afterwards, under a lock.  The reader uses what it read only where the counter
+ * was even before and is the same after; if not, it reads again.
+ *
+ * Otherwise: a reader that does not look at the counter again takes one field from
+ * before the change and one from after it.
+ *
+ * Read: checklist.rst, 3; Documentation/locking/seqlock.rst
+ */
+static void change_in_place(struct kunit *test)
+{
+	struct item *item = new_item_of(test, 1, 10), *found;
+	struct sight sight = {};
+
+	add_item(test->priv, item);
+
+	rcu_read_lock();
+	found = find_item(test->priv, 1);
+	if (found)
+		read_values(found, &sight, 20);
+	rcu_read_unlock();
+
+	KUNIT_EXPECT_PTR_EQ(test, found, item);
+	KUNIT_EXPECT_EQ(test, sight.value, 20);
+	KUNIT_EXPECT_EQ(test, sight.negative, -20);
+	KUNIT_EXPECT_EQ(test, sight.looks, 2);
 }
 
 /*
@@ -810,7 +1109,10 @@ static void dead_item_is_not_revived(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_freed(item));
 }
 
-/* 4. Threads */
+/* 4. Hash lists */
+#include "patterns-hash.c"
+
+/* 5. Threads */
 #include "patterns-threads.c"
 
 static int patterns_suite_init(struct kunit_suite *suite)
@@ -844,17 +1146,28 @@ static void patterns_test_exit(struct kunit *test)
 
 static struct kunit_case patterns_test_cases[] = {
 	KUNIT_CASE(one_pointer),
+	KUNIT_CASE(replaced_pointer),
 	KUNIT_CASE(array_that_grows),
+	KUNIT_CASE(updater_waits),
 	KUNIT_CASE(callback_finds_its_item),
 	KUNIT_CASE(nested_sections),
 	KUNIT_CASE(kfree_rcu_keeps_memory_for_readers),
 	KUNIT_CASE(barrier_waits_for_callbacks),
+	KUNIT_CASE(polled_grace_period),
+	KUNIT_CASE(bounded_callbacks),
 	KUNIT_CASE(list_that_changes),
 	KUNIT_CASE(change_by_copy),
+	KUNIT_CASE(change_in_place),
 	KUNIT_CASE(stale_item_is_refused),
 	KUNIT_CASE(stale_item_is_not_deleted_again),
 	KUNIT_CASE(reference_outlives_the_section),
 	KUNIT_CASE(dead_item_is_not_revived),
+	KUNIT_CASE(hash_list),
+	KUNIT_CASE(entry_moved_at_once),
+	KUNIT_CASE(entry_moved_after_a_grace_period),
+	KUNIT_CASE(entry_moved_by_copy),
+	KUNIT_CASE(entry_moved_with_nulls),
+	KUNIT_CASE(memory_of_one_type),
 	KUNIT_CASE(pointer_beside_a_reader),
 	KUNIT_CASE(list_beside_a_reader),
 	KUNIT_CASE(synchronize_rcu_waits_for_earlier_readers),
