@@ -213,6 +213,7 @@ static bool counting;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t all_ready;
 static unsigned int next_op;
 
 struct ring {
@@ -1934,13 +1935,15 @@ static void *run_thread(void *arg)
 	const struct op *op;
 	bool ok = true;
 
-	if (syscall(__NR_io_setup, MAX_BATCH, &t->aio)) {
-		fail(-1, "io_setup: %s", strerror(errno));
-		return NULL;
-	}
-	if (!ring_up(&t->ring, 0, t) || !ring_up(&t->polled, IORING_SETUP_IOPOLL, t))
-		return NULL;
-	probe_fixed(t);
+	at_work(t->slot, -1, "getting ready");
+	if (syscall(__NR_io_setup, MAX_BATCH, &t->aio))
+		ok = fail(-1, "io_setup: %s", strerror(errno));
+	ok = ok && ring_up(&t->ring, 0, t) && ring_up(&t->polled, IORING_SETUP_IOPOLL, t);
+	if (ok)
+		probe_fixed(t);
+	/* An operation of another thread may close the device, whose number a ring would get. */
+	pthread_barrier_wait(&all_ready);
+	at_work(t->slot, -1, "");
 	while (ok) {
 		op = take(t);
 		if (!op)
@@ -1999,6 +2002,7 @@ static bool run_threads(void)
 	/* An array of md is not zeroed: nothing of it is, but for what it tells of itself. */
 	probe_alignment(threads[0].buf);
 	at_work(around(), -1, "");
+	pthread_barrier_init(&all_ready, NULL, test->threads);
 	for (i = 0; i < test->threads; i++)
 		if (pthread_create(&threads[i].tid, NULL, run_thread, &threads[i]))
 			return setup_failed("threads", strerror(errno));
