@@ -1370,6 +1370,31 @@ static void merge_of_bios_that_wait_in_vain(struct kunit *test)
 	KUNIT_EXPECT_LT(test, together, alone * 3 / 2);
 }
 
+/*
+ * Three merged writes need more pages than the limit will ever allow, so the request does not
+ * wait.  Each bio is a write of its own then: the first gets the page that is on its way.
+ */
+static void merge_of_more_than_the_limit(struct kunit *test)
+{
+	static const blk_opf_t flags[3];
+	struct neighbour bios[ARRAY_SIZE(flags)];
+	struct thread *reader;
+
+	fill_up(test, ~(1U << 5), 0);
+	reader = reader_enter_until(test, write_waits);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(io.store, 5, 5, false), 0);
+	set_model(5 * PAGE_SECTORS, PAGE_SECTORS, 0);
+	memset(io.memory, 0x5a, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, write_neighbours(bios, flags, ARRAY_SIZE(bios), 1), 2UL);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+
+	KUNIT_EXPECT_EQ(test, bios[0].bio.bi_status, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, bios[1].bio.bi_status, BLK_STS_NOSPC);
+	KUNIT_EXPECT_EQ(test, bios[2].bio.bi_status, BLK_STS_NOSPC);
+	set_model(PAGE_SECTORS, PAGE_SECTORS, 0x5a);
+	expect_model(test);
+}
+
 #ifdef CONFIG_BLK_MQ_STACKING
 static blk_status_t end_status;
 
@@ -1668,6 +1693,7 @@ static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE(merge_with_a_nowait_bio),
 	KUNIT_CASE_PARAM(merge_with_a_refused_bio, merged_gen_params),
 	KUNIT_CASE_PARAM(merge_of_bios_that_wait_in_vain, merged_gen_params),
+	KUNIT_CASE(merge_of_more_than_the_limit),
 #ifdef CONFIG_BLK_MQ_STACKING
 	KUNIT_CASE(refused_bio_of_a_cloned_request),
 #endif
