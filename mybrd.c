@@ -97,6 +97,16 @@
  * caller may use a page until the end of the read-side section that found it, and
  * no longer; it takes no reference.  A caller that unlinks a page frees it after a
  * grace period.  The shape of the tree changes only under store->lock.
+ *
+ * A page may be in several trees, those of a disk and of its clones.  Such a page is never
+ * written: a write copies it, and puts the copy into its own tree.  The tree that lets go of
+ * a page last frees it.
+ *
+ * The life of a page, and what ->private means meanwhile:
+ *
+ *   spare	on spare->runs	first page of a run: the number of pages in the run
+ *   stored	in a tree	the share state, 0 for a page that was never shared
+ *   unlinked	in a batch	the next page, or the store (bit 0 is set)
  */
 
 /*
@@ -115,8 +125,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_wq);
 
 /*
  * These count for all targets: the charged pages, the pages in a tree, and the nodes of
- * the trees.  A charged page that is in no tree is on its way: a write has set it aside,
- * or it waits for a grace period.
+ * the trees.  A page in several trees counts once.  A charged page that is in no tree is on
+ * its way: a write has set it aside, or it waits for a grace period.
  */
 VISIBLE_IF_KUNIT atomic_long_t mybrd_charged;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_charged);
@@ -136,9 +146,13 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reserve);
 /* The longest time that a write waits for pages, in jiffies */
 #define MYBRD_PATIENCE		(5 * HZ)
 
-static unsigned long mybrd_never_in_vain(void)
+/* How long a wait in vain tells other writes not to wait (mybrd_vain_wait), in jiffies */
+#define MYBRD_VAIN_TIME		(2 * MYBRD_PATIENCE)
+
+/* A stamp that is out of date already */
+static unsigned long mybrd_stale_stamp(void)
 {
-	return jiffies - 2 * MYBRD_PATIENCE - 1;
+	return jiffies - MYBRD_VAIN_TIME - 1;
 }
 
 /**
@@ -154,17 +168,17 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 	/* Nodes never come from the emergency reserves, also when reclaim writes. */
 	INIT_RADIX_TREE(&store->pages, GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC);
 	store->max_pages = ULONG_MAX;
-	store->vain_wait = mybrd_never_in_vain();
+	store->vain_wait = mybrd_stale_stamp();
 	store->numa_node = NUMA_NO_NODE;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
- * Zeroing here and copying in the next part go word by word.  So a reader that races
- * with a writer sees each word as one of them wrote it, and no mixture.  memset() and
- * memcpy() may go byte by byte.  The compiler puts a copy of constant size in line, by
- * words, which is faster than a call, too.  KASAN doesn't see these accesses, so it is
- * told of them.
+ * Aligned data is zeroed here, and copied in the next part, word by word.  So a reader that
+ * races with a writer sees each word as one of them wrote it.  Other data has no such promise:
+ * memset() and memcpy() may go byte by byte.  The compiler puts a copy of constant size in
+ * line, by words, which is faster than a call, too.  KASAN doesn't see these accesses, so it
+ * is told of them.
  */
 static void mybrd_zero(char *to, unsigned int len)
 {
@@ -220,7 +234,11 @@ VISIBLE_IF_KUNIT inline struct page *mybrd_lookup_page(struct mybrd_store *store
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
 
-/* Slots of a leaf, in a row: the first is that of @index.  They stay as long as the section. */
+/*
+ * Slots of one leaf, in a row, from that of @index on.  They are valid until the read-side
+ * section ends, or while store->lock is held.  Without the lock, a slot may have a retry entry
+ * while the tree changes its height: then look up again (radix_tree_deref_retry()).
+ */
 struct mybrd_slots {
 	void __rcu	**slot;
 	unsigned long	nr;
@@ -229,8 +247,8 @@ struct mybrd_slots {
 
 /*
  * Find the first page in [first, last], and its slot and those that follow, to the end of the
- * leaf or of the range.  Returns false, with @index behind the range, if it is all hole.  The
- * caller is in a read-side section or holds the lock.
+ * leaf or of the range.  If there is none, it returns false, and @index is @last + 1, which is
+ * 0 for ULONG_MAX.  The caller is in a read-side section or holds the lock.
  */
 static __always_inline bool mybrd_find_slots(struct mybrd_store *store, pgoff_t first,
 					     pgoff_t last, struct mybrd_slots *found)
@@ -250,8 +268,50 @@ static __always_inline bool mybrd_find_slots(struct mybrd_store *store, pgoff_t 
 }
 
 /*
+ * Sharing: ->private of a stored page is 0 if the page was never shared.  Otherwise it is twice
+ * the number of the other trees, plus one.  It stays odd when the last other tree lets go of
+ * the page, because readers of that tree may still copy from it.  Only mybrd_no_shares()
+ * makes it 0 again, after a grace period.
+ *
+ * Shares are added under mybrd_clone_lock while the queue of the disk that has the page is
+ * frozen, so that nobody is writing it.  store->shared is set then, and tells writes that they
+ * have to look.
+ */
+#define MYBRD_WAS_SHARED	1L
+#define MYBRD_ONE_SHARE		2L
+
+static atomic_long_t *mybrd_shares(struct page *page)
+{
+	return (atomic_long_t *)&page->private;
+}
+
+static bool mybrd_ever_shared(struct page *page)
+{
+	return atomic_long_read(mybrd_shares(page));
+}
+
+/* One more tree has the page.  Nobody else adds a share, and only other trees drop some. */
+static void mybrd_add_share(struct page *page)
+{
+	if (!mybrd_ever_shared(page))
+		atomic_long_set(mybrd_shares(page), MYBRD_WAS_SHARED);
+	atomic_long_add(MYBRD_ONE_SHARE, mybrd_shares(page));
+}
+
+/* A tree has let go of the page.  Returns whether it was the last one. */
+static bool mybrd_drop_share(struct page *page)
+{
+	if (!mybrd_ever_shared(page))
+		return true;
+	/* MYBRD_WAS_SHARED alone means no other tree. */
+	return atomic_long_sub_return(MYBRD_ONE_SHARE, mybrd_shares(page)) < 0;
+}
+
+/*
  * Charging: every page is charged before it is allocated, and until the system has it
- * back, which is after its grace period.
+ * back, which is after its grace period.  store->charged counts a page in each store that has
+ * it.  mybrd_charged and mybrd_stored count it once: to share a page, or to drop one that
+ * another tree keeps, changes store->charged alone.
  */
 static void mybrd_wake_waiting(void)
 {
@@ -292,12 +352,13 @@ static unsigned long mybrd_count_up(atomic_long_t *count, unsigned long nr, unsi
 	return old + nr;
 }
 
-/* Is it reclaim that writes? */
+/* Does reclaim write?  Only MYBRD_GFP_RECLAIM has __GFP_HIGH. */
 static bool mybrd_for_reclaim(const struct mybrd_spare *spare)
 {
 	return spare->gfp & __GFP_HIGH;
 }
 
+/* May it sleep to wait for pages?  Only MYBRD_GFP_NOWAIT says no. */
 static bool mybrd_may_sleep(const struct mybrd_spare *spare)
 {
 	return spare->gfp & (__GFP_DIRECT_RECLAIM | __GFP_HIGH);
@@ -306,11 +367,17 @@ static bool mybrd_may_sleep(const struct mybrd_spare *spare)
 static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned long nr)
 {
 	struct mybrd_store *store = spare->store;
+	unsigned long max = READ_ONCE(store->max_pages);
 	unsigned long all;
 
-	if (nr > READ_ONCE(store->max_pages) || nr > READ_ONCE(mybrd_max_pages))
+	/* A page that takes the place of another leaves the tree as large as it was. */
+	if (nr <= spare->replaces)
+		max = ULONG_MAX;
+	else
+		max += min(spare->replaces, ULONG_MAX - max);
+	if (nr > max || nr > READ_ONCE(mybrd_max_pages))
 		return MYBRD_TOO_MUCH;
-	if (!mybrd_count_up(&store->charged, nr, READ_ONCE(store->max_pages)))
+	if (!mybrd_count_up(&store->charged, nr, max))
 		return MYBRD_STORE_FULL;
 	all = mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_max_pages));
 	if (!all) {
@@ -328,8 +395,8 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 }
 
 /*
- * Reclaim that is refused by a limit has other things to write.  A worker that writes for it
- * may wait longer.
+ * A task in reclaim waits for half a second at most (mybrd_patience()).  That is too short to
+ * call the wait for a limit vain, so it leaves no stamp.
  */
 static bool mybrd_is_hurried(const struct mybrd_spare *spare)
 {
@@ -374,6 +441,7 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 	default:
 		break;
 	}
+	/* A task in reclaim has other pages to write. */
 	if (current->flags & PF_MEMALLOC)
 		patience = min_t(unsigned long, patience, HZ / 2);
 	return patience;
@@ -389,7 +457,10 @@ static unsigned long mybrd_patience(const struct mybrd_spare *spare)
 VISIBLE_IF_KUNIT unsigned long mybrd_vain_wait[MYBRD_NO_PAGE + 1];
 EXPORT_SYMBOL_IF_KUNIT(mybrd_vain_wait);
 
-/* The stamp for a refused write.  Only reclaim waits long for a page: other writes have none. */
+/*
+ * Where a refused write finds and leaves its stamp.  NULL for an ordinary write that got no
+ * page: it waits for half a second at most, unless pages wait for a grace period.
+ */
 static unsigned long *mybrd_vain_stamp(const struct mybrd_spare *spare)
 {
 	if (spare->refused == MYBRD_STORE_FULL)
@@ -399,16 +470,16 @@ static unsigned long *mybrd_vain_stamp(const struct mybrd_spare *spare)
 	return &mybrd_vain_wait[spare->refused];
 }
 
-/* Pages that wait for a grace period do come back: the stamp says nothing then. */
+/* Has a write waited in vain lately?  Pages that wait for a grace period do come back. */
 static bool mybrd_in_vain(const unsigned long *stamp)
 {
 	unsigned long last = READ_ONCE(*stamp);
 
 	return !atomic_long_read(&mybrd_waiting) &&
-	       time_in_range(jiffies, last, last + 2 * MYBRD_PATIENCE);
+	       time_in_range(jiffies, last, last + MYBRD_VAIN_TIME);
 }
 
-/* The time of one sleep.  A wake-up that comes before the sleep is lost, and made up for. */
+/* One sleep.  It is short, as a wake-up before prepare_to_wait() is missed. */
 #define MYBRD_NAP		(HZ / 100 + 1)
 
 /* Sleep once; returns false if trying again is of no use. */
@@ -449,7 +520,7 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
  * mybrd_spare_init - have no spare pages yet
  * @spare: memory for it, in any state
  * @store: the store that the write goes to
- * @gfp: %MYBRD_GFP, or what is left of it for a write that may not sleep
+ * @gfp: %MYBRD_GFP, %MYBRD_GFP_NOWAIT or %MYBRD_GFP_RECLAIM
  *
  * Context: any.
  */
@@ -486,11 +557,13 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_push_spare);
 /**
  * mybrd_pop_spare - take a run of pages from the spare ones
  * @spare: the spare pages of a write, one at least
- * @nr: the most that are wanted, one at least; set to how many they are
+ * @nr: the most that are wanted, one at least; set to the number of pages taken
+ *
+ * They are the last pages of the first run.
  *
  * Context: any.
  *
- * Return: the first of the run.
+ * Return: the first page taken; the others follow it in memory.
  */
 VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigned int *nr)
 {
@@ -505,7 +578,8 @@ VISIBLE_IF_KUNIT struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigne
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_pop_spare);
 
-static void mybrd_give_back(struct mybrd_spare *spare)
+/* mybrd_free_spare() without the wake-up */
+static void __mybrd_free_spare(struct mybrd_spare *spare)
 {
 	while (!list_empty(&spare->runs)) {
 		unsigned int i, nr = UINT_MAX;
@@ -525,7 +599,7 @@ static void mybrd_give_back(struct mybrd_spare *spare)
  */
 VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
 {
-	mybrd_give_back(spare);
+	__mybrd_free_spare(spare);
 	/* Other writes may find space now, or pages where they had holes. */
 	mybrd_wake_waiting();
 }
@@ -542,12 +616,15 @@ static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *o
 	int node = spare->store->numa_node;
 	struct page *page;
 
-	for (*order = min(*order, spare->max_order); *order; spare->max_order = --*order) {
+	*order = min(*order, spare->max_order);
+	while (*order) {
 		page = alloc_pages_node(node, gfp & ~__GFP_RECLAIM, *order);
 		if (page) {
 			split_page(page, *order);
 			return page;
 		}
+		--*order;
+		spare->max_order = *order;
 	}
 	spare->refused = MYBRD_NO_PAGE;
 	spare->since = jiffies;
@@ -562,7 +639,7 @@ static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *o
  * @spare: gets all of them, or none
  * @nr: how many
  *
- * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
+ * Context: process, not inside rcu_read_lock(); sleeps unless ->gfp is %MYBRD_GFP_NOWAIT.
  *
  * Return: 0; -ENOSPC when a limit is reached or there is no memory; -EAGAIN in place of
  * the latter for a write that may not sleep.  ->refused tells what may be waited for.
@@ -585,16 +662,16 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 			mybrd_push_spare(spare, page, 1U << order);
 			nr -= 1U << order;
 		} else {
-			/* Without a word: writes that wait for memory would wake each other. */
+			/* No wake-up: writes that wait for memory would wake each other. */
 			mybrd_uncharge(spare->store, nr);
-			mybrd_give_back(spare);
+			__mybrd_free_spare(spare);
 			err = mybrd_may_sleep(spare) ? -ENOSPC : -EAGAIN;
 		}
 		if (mybrd_may_sleep(spare))
 			cond_resched();
 	}
 	list_splice(&before, &spare->runs);
-	/* Others have waited already. */
+	/* mybrd_alloc_pages() has waited already, but for reclaim: the caller shall not. */
 	if (!err || !mybrd_for_reclaim(spare))
 		spare->refused = MYBRD_NOT_REFUSED;
 	return err;
@@ -602,11 +679,11 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
 
 /*
- * @index is a hole.  How many nodes on its path hold no page at all?  This counts as if the
- * tree always had its greatest height, at most one node a level too many.  In return the sum
- * over all inserts and deletes is exact, in any order.
+ * @index is a hole.  Count the nodes that only a page at @index needs, as if the tree had its
+ * full height: that is too many by one for each level that is missing.  But the count depends
+ * on nothing except which pages are there, so that inserts and deletes cancel out.
  */
-static unsigned long mybrd_private_nodes(struct mybrd_store *store, pgoff_t index)
+static unsigned long mybrd_path_nodes(struct mybrd_store *store, pgoff_t index)
 {
 	pgoff_t mask = RADIX_TREE_MAP_MASK;
 	struct mybrd_slots found;
@@ -643,12 +720,12 @@ static void mybrd_preload(const struct mybrd_spare *spare)
 }
 
 /*
- * Does the pool have enough nodes for an insert?  The path of @index needs @private nodes, and
- * the tree may need one more for each level to become higher.  An insert that runs out of
- * nodes half-way would leave empty nodes in the tree for ever.  An insert that needs a single
- * node leaves none behind when it fails.
+ * Does the pool have enough nodes for an insert?  The path of @index needs @nodes, and the tree
+ * may need one more for each level to become higher.  radix_tree_insert() would leave empty
+ * nodes in the tree if it ran out of nodes half-way.  If it needs a single node, it fails before
+ * it changes anything.  The caller holds store->lock and has called mybrd_preload().
  */
-static bool mybrd_may_insert(struct mybrd_store *store, pgoff_t index, unsigned long private)
+static bool mybrd_enough_nodes(struct mybrd_store *store, pgoff_t index, unsigned long nodes)
 {
 	unsigned int levels = DIV_ROUND_UP(fls_long(index), RADIX_TREE_MAP_SHIFT);
 
@@ -656,13 +733,13 @@ static bool mybrd_may_insert(struct mybrd_store *store, pgoff_t index, unsigned 
 	/* An empty tree becomes as high as the path at once. */
 	if (!store->nr_pages)
 		return __this_cpu_read(radix_tree_preloads.nr) >= levels;
-	return private <= 1 || __this_cpu_read(radix_tree_preloads.nr) >= private + levels;
+	return nodes <= 1 || __this_cpu_read(radix_tree_preloads.nr) >= nodes + levels;
 }
 
 /*
  * Fill a run of @nr holes within a leaf with @page and the pages that follow it in memory.
- * Returns how many it inserted, fewer than @nr if another write was first somewhere, or an
- * error as mybrd_insert_page().
+ * Returns how many it inserted, fewer than @nr if another write was first somewhere; -ENOSPC if
+ * there is no memory for nodes; -EAGAIN if a write that may not sleep did not get it.
  */
 static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct page *page,
 			    unsigned int nr)
@@ -677,9 +754,10 @@ static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct pag
 	do {
 		mybrd_preload(spare);
 		spin_lock(&store->lock);
-		nodes = mybrd_private_nodes(store, index);
-		err = mybrd_may_insert(store, index, nodes) ? 0 : -ENOMEM;
+		nodes = mybrd_path_nodes(store, index);
+		err = mybrd_enough_nodes(store, index, nodes) ? 0 : -ENOMEM;
 		while (!err && inserted < nr) {
+			set_page_private(page + inserted, 0);
 			err = radix_tree_insert(&store->pages, index + inserted, page + inserted);
 			trace_mybrd_insert(store, index + inserted, !err);
 			inserted += !err;
@@ -707,7 +785,7 @@ static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct pag
  * @index: where, in units of PAGE_SIZE
  * @page: popped from @spare, with the content that readers shall find
  *
- * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
+ * Context: process, not inside rcu_read_lock(); sleeps unless ->gfp is %MYBRD_GFP_NOWAIT.
  *
  * Return: 0, and from its first moment in the tree the page may be read, written
  * and discarded by anyone; otherwise @page is the caller's as before: -EEXIST when
@@ -725,7 +803,7 @@ VISIBLE_IF_KUNIT int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index,
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_insert_page);
 
-static unsigned long mybrd_holes(const struct mybrd_slots *slots)
+static __always_inline unsigned long mybrd_holes(const struct mybrd_slots *slots)
 {
 	void __rcu **slot = slots->slot, **end = slot + slots->nr;
 	unsigned long holes = 0;
@@ -736,26 +814,54 @@ static unsigned long mybrd_holes(const struct mybrd_slots *slots)
 	return holes;
 }
 
-/* How many of [first, last] are holes?  The answer may be out of date at once. */
-static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+/* Has the slot a page that a write has to copy? */
+static bool mybrd_slot_is_shared(void __rcu **slot)
+{
+	struct page *page = radix_tree_deref_slot(slot);
+
+	return page && !radix_tree_deref_retry(page) && mybrd_ever_shared(page);
+}
+
+static noinline unsigned long mybrd_shared_slots(void __rcu **slot, unsigned long nr)
+{
+	void __rcu **end = slot + nr;
+	unsigned long shared = 0;
+
+	for (; slot < end; slot++)
+		shared += mybrd_slot_is_shared(slot);
+	return shared;
+}
+
+/*
+ * How many of [first, last] are holes?  And how many are shared pages, in a store that has
+ * such?  The answer may be out of date at once.
+ */
+static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last,
+				       unsigned long *shared)
 {
 	unsigned long holes = last - first + 1;
 	struct mybrd_slots found;
 	pgoff_t end;
 	bool more;
 
-	/* The walk below would go on from a single hole to the next page. */
+	*shared = 0;
+	/* For a single hole, mybrd_find_slots() would search on to the next page. */
 	if (holes == 1) {
+		struct page *page;
+
 		mybrd_section_begin(store, first);
-		holes = !mybrd_lookup_page(store, first);
+		page = mybrd_lookup_page(store, first);
+		*shared = page && store->shared && mybrd_ever_shared(page);
 		mybrd_section_end(store);
-		return holes;
+		return !page;
 	}
 	do {
 		mybrd_section_begin(store, first);
 		more = mybrd_find_slots(store, first, last, &found);
 		if (more) {
 			holes -= found.nr - mybrd_holes(&found);
+			if (store->shared)
+				*shared += mybrd_shared_slots(found.slot, found.nr);
 			end = found.index + found.nr - 1;
 			more = end < last;
 			first = end + 1;
@@ -767,21 +873,25 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 }
 
 /*
- * Get a spare page for each hole in [first, last].  A refused write counts its holes again
- * while something is on its way, because another write may have filled them.  It holds no
- * spare page while it waits for a limit: no two writes wait for each other.  A write for
- * reclaim holds none while it waits for memory, either.
+ * Try to get a spare page for each hole and each shared page in [first, last].  A refused write
+ * counts them again while something is on its way, because another write may have filled or
+ * copied them.  It holds no spare page while it waits for a limit: no two writes wait for
+ * each other.  A write for reclaim holds none while it waits for memory, either.
  */
-static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
+static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
 	enum mybrd_refusal refused = MYBRD_NOT_REFUSED;
 	unsigned long since = 0;
-	bool settled = false;
+	bool last_try = false;
 
 	for (;;) {
-		unsigned long holes = mybrd_count_holes(spare->store, first, last);
-		int err = holes ? mybrd_alloc_spare(spare, holes) : 0;
+		unsigned long nr = mybrd_count_holes(spare->store, first, last, &spare->replaces);
+		int err = 0;
 
+		nr += spare->replaces;
+		if (nr)
+			err = mybrd_alloc_spare(spare, nr);
+		/* Without a refusal there is nothing more to wait for. */
 		if (!err || !spare->refused)
 			return err;
 		if (spare->refused != refused) {
@@ -790,22 +900,83 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 		}
 		spare->since = since;
 		if (mybrd_wait_for_pages(spare)) {
-			settled = false;
+			last_try = false;
 			continue;
 		}
 		if (!mybrd_may_sleep(spare) && mybrd_patience(spare))
 			return -EAGAIN;
-		if (settled)
+		if (last_try)
 			return err;
 		/*
-		 * What was on its way when it was refused may have arrived since.  A page is
-		 * counted under the lock that it is inserted under: if the count is seen, so
-		 * is the page.
+		 * Nothing is on its way any more, but pages may have arrived since the holes
+		 * were counted: count once more.  An insert changes the tree and its counters
+		 * under store->lock.  So the next walk sees each insert whose count
+		 * mybrd_patience() has seen.
 		 */
 		spin_lock(&spare->store->lock);
 		spin_unlock(&spare->store->lock);
-		settled = true;
+		last_try = true;
 	}
+}
+
+/*
+ * Does no other tree have a page of [first, last]?  With @forget, clear the share state of each
+ * page that no other tree has, so that it may be written.
+ */
+static bool mybrd_no_shares(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool forget)
+{
+	struct mybrd_slots found;
+	bool none = true;
+	unsigned long i;
+
+	for (; first <= last; first = found.index + found.nr) {
+		spin_lock(&store->lock);
+		mybrd_find_slots(store, first, min(last, first | RADIX_TREE_MAP_MASK), &found);
+		for (i = 0; i < found.nr; i++) {
+			struct page *page = radix_tree_deref_slot_protected(found.slot + i,
+									    &store->lock);
+
+			if (!page || !mybrd_ever_shared(page))
+				continue;
+			if (atomic_long_read(mybrd_shares(page)) != MYBRD_WAS_SHARED)
+				none = false;
+			else if (forget)
+				atomic_long_set(mybrd_shares(page), 0);
+		}
+		spin_unlock(&store->lock);
+		cond_resched();
+	}
+	return none;
+}
+
+/*
+ * If all other trees have let go of the shared pages of [first, last], wait for the readers of
+ * those: then a write need not copy.  No share is added meanwhile, as the queue is not frozen
+ * while the write is in it.
+ */
+static bool mybrd_unshare(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+{
+	if (!mybrd_no_shares(store, first, last, false))
+		return false;
+	synchronize_rcu();
+	return mybrd_no_shares(store, first, last, true);
+}
+
+/*
+ * Get a spare page for each hole and each shared page in [first, last].  If there is no memory
+ * to copy shared pages, see whether they need a copy.
+ */
+static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
+{
+	int err = mybrd_try_for_holes(spare, first, last);
+
+	if (err != -ENOSPC || !spare->replaces)
+		return err;
+	if (!mybrd_may_sleep(spare))
+		return -EAGAIN;
+	if (mybrd_unshare(spare->store, first, last))
+		err = mybrd_try_for_holes(spare, first, last);
+	return err;
 }
 
 /* Find the last hole in [first, last], which is within one leaf. */
@@ -824,11 +995,11 @@ static bool mybrd_last_hole(struct mybrd_store *store, pgoff_t first, pgoff_t la
 }
 
 /*
- * Allocate the nodes for the holes in [first, last], which is within one leaf, by inserting
- * a page of zeros into the last hole.  (The first hole may be index 0, which needs no node
- * as long as it is alone.)  The page comes from the end of the first run, and the rest of
- * the run goes to the back of the queue: so the write finds the runs in the order of the
- * leaves, one for each leaf that is all holes.
+ * No insert of a write may fail for want of a node once a byte is copied.  So allocate the
+ * nodes for the holes in [first, last], which is within one leaf, now: insert a page of zeros
+ * into the last hole.  (Not the first, as a tree with index 0 alone has no node.)  The page
+ * comes from the end of the first run, and the queue is rotated: then the run of each leaf
+ * comes up in the order of the leaves.
  */
 static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -850,16 +1021,15 @@ static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t las
 }
 
 /**
- * mybrd_prepare_write - have all that a write needs before its first byte
+ * mybrd_prepare_write - allocate the pages and nodes of a write before its first byte
  * @spare: gets a page for every hole but those that are filled already
  * @first: first index, in units of PAGE_SIZE
  * @last: last index, inclusive
  *
- * Where it fails, the write has changed nothing: pages of zeros may stand where
- * there were holes.  Where it doesn't, only a discard that comes in between can
- * make the write ask for more.
+ * On failure the disk reads as before.  Some holes may be pages of zeros now.  After success
+ * the write needs more only if a discard comes in between.
  *
- * Context: process, not inside rcu_read_lock(); sleeps if ->gfp allows it.
+ * Context: process, not inside rcu_read_lock(); sleeps unless ->gfp is %MYBRD_GFP_NOWAIT.
  *
  * Return: 0; -ENOSPC when a limit is reached or there is no memory; -EAGAIN when a write
  * that may not sleep would have to.  What is in @spare is the caller's to free in any case.
@@ -889,48 +1059,71 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
  * no memory of its own, for memory is what a discard is asked to give, not to
  * take.  ->private chains the pages, the last one's leads back to the store
  * (bit 0 tells), and the first one's rcu_head waits for all of them.  Readers
- * that still use the pages look at none of these fields.
+ * that still use the pages look at none of these fields.  A writer that found a page
+ * before it was unlinked may read ->private.  It takes the page for a shared one then, and
+ * looks the index up again.
  */
 #define MYBRD_BATCH_END	1UL
 
-/*
- * Unlink up to MYBRD_BATCH pages of [*first, last].  A full batch leaves *first at the last of
- * them, where to go on.
- */
-static struct page *mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first, pgoff_t last,
-				       unsigned int *nr)
+struct mybrd_batch {
+	struct page	*pages;		/* the first of those that are to be freed, or NULL */
+	unsigned int	nr;		/* how many they are */
+	unsigned int	unlinked;	/* these, and those that other trees still have */
+};
+
+/* Add a page that no tree has any more. */
+static void mybrd_batch_add(struct mybrd_batch *batch, struct mybrd_store *store,
+			    struct page *page)
 {
-	unsigned long chain = (unsigned long)store | MYBRD_BATCH_END;
-	unsigned long nodes = 0;
+	unsigned long next = batch->pages ? (unsigned long)batch->pages :
+					    (unsigned long)store | MYBRD_BATCH_END;
+
+	WRITE_ONCE(page->private, next);
+	batch->pages = page;
+	batch->nr++;
+}
+
+/*
+ * Unlink up to MYBRD_BATCH pages of [*first, last].  *first becomes the index of the last of
+ * them, where the caller goes on.
+ */
+static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first,
+					     pgoff_t last)
+{
+	struct mybrd_batch batch = {};
 	struct radix_tree_iter iter;
+	unsigned long nodes = 0;
 	void __rcu **slot;
 
-	*nr = 0;
 	spin_lock(&store->lock);
 	radix_tree_for_each_slot(slot, &store->pages, &iter, *first) {
 		pgoff_t index = iter.index;
 		struct page *page;
+		bool leaf_freed;
 
-		if (index > last || *nr == MYBRD_BATCH)
+		if (index > last || batch.unlinked == MYBRD_BATCH)
 			break;
 		page = radix_tree_deref_slot_protected(slot, &store->lock);
 		radix_tree_iter_delete(&store->pages, &iter, slot);
-		set_page_private(page, chain);
-		chain = (unsigned long)page;
+		batch.unlinked++;
 		*first = index;
-		++*nr;
-		/* The iterator moves on where the leaf went with its last page, and may wrap. */
-		if (iter.index != index)
-			nodes += mybrd_private_nodes(store, index);
+		if (mybrd_drop_share(page))
+			mybrd_batch_add(&batch, store, page);
+		/* The iterator moves on if the leaf went with its last page, and may wrap to 0. */
+		leaf_freed = iter.index != index;
+		if (leaf_freed)
+			nodes += mybrd_path_nodes(store, index);
 		if (index == last || iter.index < index)
 			break;
 	}
-	WRITE_ONCE(store->nr_pages, store->nr_pages - *nr);
-	atomic_long_sub(*nr, &mybrd_stored);
+	WRITE_ONCE(store->nr_pages, store->nr_pages - batch.unlinked);
+	atomic_long_sub(batch.nr, &mybrd_stored);
+	/* What other trees keep leaves this store's limit now, and the batch when it is freed. */
+	atomic_long_sub(batch.unlinked - batch.nr, &store->charged);
 	mybrd_count_nodes(store, store->nr_pages ? -nodes : -store->nr_nodes);
 	spin_unlock(&store->lock);
 
-	return *nr ? (struct page *)chain : NULL;
+	return batch;
 }
 
 /* Free a batch.  The caller knows that no reader uses its pages any more. */
@@ -968,6 +1161,17 @@ static void mybrd_free_batch_rcu(struct rcu_head *head)
 	mybrd_wake_waiting();
 }
 
+/* Free the batch after a grace period, which begins now. */
+static void mybrd_free_batch_later(struct mybrd_store *store, const struct mybrd_batch *batch)
+{
+	if (!batch->pages)
+		return;
+	atomic_long_add(batch->nr, &store->waiting);
+	atomic_long_add(batch->nr, &mybrd_waiting);
+	trace_mybrd_discard_batch(store, page_to_pfn(batch->pages), batch->nr);
+	call_rcu_hurry(&batch->pages->rcu_head, mybrd_free_batch_rcu);
+}
+
 static bool mybrd_may_unlink(void)
 {
 	return atomic_long_read(&mybrd_waiting) <= mybrd_waiting_max;
@@ -992,33 +1196,120 @@ static bool mybrd_may_unlink(void)
 VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last,
 					 bool nowait)
 {
-	unsigned int nr;
+	struct mybrd_batch batch;
 
 	do {
-		struct page *batch;
-
 		if (!nowait)
 			wait_event(mybrd_waiting_wq, mybrd_may_unlink());
 		else if (!mybrd_may_unlink())
 			return -EAGAIN;
 
-		batch = mybrd_unlink_batch(store, &first, last, &nr);
-		if (batch) {
-			atomic_long_add(nr, &store->waiting);
-			atomic_long_add(nr, &mybrd_waiting);
-			trace_mybrd_discard_batch(store, page_to_pfn(batch), nr);
-			call_rcu_hurry(&batch->rcu_head, mybrd_free_batch_rcu);
-		}
+		batch = mybrd_unlink_batch(store, &first, last);
+		mybrd_free_batch_later(store, &batch);
 		if (!nowait)
 			cond_resched();
-	} while (nr == MYBRD_BATCH && first < last);
+	} while (batch.unlinked == MYBRD_BATCH && first < last);
 
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_discard_pages);
 
-/* Zero the pages that [pos, end) has of the slots found.  Returns where it stopped. */
-static u64 mybrd_zero_slots(const struct mybrd_slots *found, u64 pos, u64 end)
+/*
+ * Put @page into the place of a shared page: of @old, or of any if that is NULL.  Returns
+ * false if there is none any more.
+ */
+static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct page *old,
+			       struct page *page)
+{
+	struct mybrd_batch batch = {};
+	struct page *there = NULL;
+	struct mybrd_slots found;
+
+	spin_lock(&store->lock);
+	if (mybrd_find_slots(store, index, index, &found))
+		there = radix_tree_deref_slot_protected(found.slot, &store->lock);
+	if (!there || !mybrd_ever_shared(there) || (old && there != old)) {
+		spin_unlock(&store->lock);
+		return false;
+	}
+	set_page_private(page, 0);
+	radix_tree_replace_slot(&store->pages, found.slot, page);
+	WRITE_ONCE(store->inserts, store->inserts + 1);
+	trace_mybrd_copy(store, index);
+	if (mybrd_drop_share(there)) {
+		mybrd_batch_add(&batch, store, there);
+	} else {
+		/* The old page stays stored elsewhere.  This store pays for the new one alone. */
+		atomic_long_inc(&mybrd_stored);
+		atomic_long_dec(&store->charged);
+	}
+	spin_unlock(&store->lock);
+	mybrd_free_batch_later(store, &batch);
+	return true;
+}
+
+/*
+ * Copy the shared page at @index to @page.  Returns the shared page, or NULL if there is none.
+ * The caller may only compare it, because it may be free by then.  If its memory is back at
+ * @index, it is not shared: no share is added while this write is in the queue.
+ */
+static struct page *mybrd_copy_shared(struct mybrd_store *store, pgoff_t index, struct page *page)
+{
+	struct page *old;
+	char *from, *to;
+
+	mybrd_section_begin(store, index);
+	old = mybrd_lookup_page(store, index);
+	if (old && !mybrd_ever_shared(old))
+		old = NULL;
+	if (old) {
+		from = kmap_local_page(old);
+		to = kmap_local_page(page);
+		copy_page(to, from);
+		kunmap_local(to);
+		kunmap_local(from);
+	}
+	mybrd_section_end(store);
+	return old;
+}
+
+static bool mybrd_is_shared_at(struct mybrd_store *store, pgoff_t index)
+{
+	struct page *page;
+	bool shared;
+
+	mybrd_section_begin(store, index);
+	page = mybrd_lookup_page(store, index);
+	shared = page && mybrd_ever_shared(page);
+	mybrd_section_end(store);
+	return shared;
+}
+
+/* Replace the shared page at @index by a copy, unless another write was first. */
+static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
+{
+	struct page *page, *old;
+	unsigned int nr = 1;
+	int err;
+
+	if (list_empty(&spare->runs)) {
+		err = mybrd_spare_for_holes(spare, index, index);
+		if (err || list_empty(&spare->runs))
+			return err;
+	}
+	page = mybrd_pop_spare(spare, &nr);
+	old = mybrd_copy_shared(spare->store, index, page);
+	if (!old || !mybrd_replace_page(spare->store, index, old, page))
+		mybrd_push_spare(spare, page, 1);
+	return 0;
+}
+
+/*
+ * Zero the pages that [pos, end) has of the slots found, up to a shared one.  Returns where it
+ * stopped.
+ */
+static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots *found, u64 pos,
+			    u64 end)
 {
 	u64 start = (u64)found->index << PAGE_SHIFT;
 	unsigned long i;
@@ -1034,6 +1325,8 @@ static u64 mybrd_zero_slots(const struct mybrd_slots *found, u64 pos, u64 end)
 			break;
 		if (!page)
 			continue;
+		if (store->shared && mybrd_ever_shared(page))
+			break;
 		ours = kmap_local_page(page);
 		mybrd_zero(ours + from, to - from);
 		kunmap_local(ours);
@@ -1041,64 +1334,221 @@ static u64 mybrd_zero_slots(const struct mybrd_slots *found, u64 pos, u64 end)
 	return max(pos, start);
 }
 
-/* Zero the existing pages of [pos, end), in bytes, in place.  Holes stay holes. */
-static void mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
+/*
+ * Zero the existing pages of [pos, end), in bytes, in place.  Holes stay holes.  Returns an
+ * error if there is no memory to copy a shared page.
+ */
+static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
+	struct mybrd_spare spare;
 	struct mybrd_slots found;
 	bool more = true;
+	int err = 0;
 
-	while (more && pos < end) {
+	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+	while (more && pos < end && !err) {
 		pgoff_t first = pos >> PAGE_SHIFT;
 
 		mybrd_section_begin(store, first);
 		more = mybrd_find_slots(store, first, (end - 1) >> PAGE_SHIFT, &found);
 		if (more)
-			pos = mybrd_zero_slots(&found, pos, end);
+			pos = mybrd_zero_slots(store, &found, pos, end);
 		mybrd_section_end(store);
+		if (pos < end && store->shared && mybrd_is_shared_at(store, pos >> PAGE_SHIFT))
+			err = mybrd_cow_page(&spare, pos >> PAGE_SHIFT);
 		if (!nowait)
 			cond_resched();
 	}
+	mybrd_free_spare(&spare);
+	return err;
 }
 
-/* Make [pos, end) read as zeros, and free the pages that lie in it whole. */
+/*
+ * Make [pos, end) read as zeros, and free the pages that lie in it whole.  These come first: a
+ * part of a shared page may need memory, and they give some back.
+ */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
 	u64 first = round_up(pos, PAGE_SIZE);
 	u64 stop = round_down(end, PAGE_SIZE);
+	int err;
 
-	if (first >= stop) {
-		mybrd_zero_range(store, pos, end, nowait);
-		return 0;
-	}
-	if (pos < first)
-		mybrd_zero_range(store, pos, first, nowait);
-	if (stop < end)
-		mybrd_zero_range(store, stop, end, nowait);
-	return mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
+	if (first >= stop)
+		return mybrd_zero_range(store, pos, end, nowait);
+	err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
+	if (!err)
+		err = mybrd_zero_range(store, pos, first, nowait);
+	if (!err)
+		err = mybrd_zero_range(store, stop, end, nowait);
+	return err;
 }
 
 /**
- * mybrd_store_empty - free every page at once
- * @store: the store; no reader and no writer is left, so there is nobody to wait for
+ * mybrd_store_empty - free every page
+ * @store: the store; no reader and no writer is left
+ *
+ * There is nobody to wait for, unless another tree has let go of a page a moment ago: its
+ * readers may still copy from it.  So a store that ever shared pages frees them after a grace
+ * period, and the caller waits for that with rcu_barrier().
  *
  * Context: process, yields between batches.
  */
 VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 {
-	struct page *batch;
+	struct mybrd_batch batch;
 	unsigned int nr;
 
 	do {
 		pgoff_t first = 0;
 
-		batch = mybrd_unlink_batch(store, &first, ULONG_MAX, &nr);
-		if (batch)
-			mybrd_free_batch(batch, &nr);
+		batch = mybrd_unlink_batch(store, &first, ULONG_MAX);
+		if (store->shared)
+			mybrd_free_batch_later(store, &batch);
+		else if (batch.pages)
+			mybrd_free_batch(batch.pages, &nr);
 		cond_resched();
-	} while (batch);
+	} while (batch.unlinked);
 	WARN_ON(store->nr_pages);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
+
+/*
+ * Share the pages that the slots of another store have, which are within one leaf, where
+ * @store has holes.  The caller is in a read-side section and has called mybrd_preload().
+ */
+static int mybrd_share_slots(struct mybrd_store *store, const struct mybrd_slots *theirs)
+{
+	unsigned long i, nodes = 0, shared = 0;
+	bool first = true;
+	int err = 0;
+
+	spin_lock(&store->lock);
+	for (i = 0; i < theirs->nr && !err; i++) {
+		struct page *page = radix_tree_deref_slot(theirs->slot + i);
+		pgoff_t index = theirs->index + i;
+
+		if (!page)
+			continue;
+		/* The first page makes the leaf, and the others need no node. */
+		if (first) {
+			nodes = mybrd_path_nodes(store, index);
+			if (!mybrd_enough_nodes(store, index, nodes))
+				err = -ENOMEM;
+			first = false;
+		}
+		if (!err)
+			err = radix_tree_insert(&store->pages, index, page);
+		if (!err) {
+			mybrd_add_share(page);
+			shared++;
+		} else if (err == -EEXIST) {
+			err = 0;
+		}
+	}
+	if (shared)
+		mybrd_count_nodes(store, nodes);
+	WRITE_ONCE(store->nr_pages, store->nr_pages + shared);
+	if (store->nr_pages > store->peak_pages)
+		WRITE_ONCE(store->peak_pages, store->nr_pages);
+	spin_unlock(&store->lock);
+	trace_mybrd_share(store, theirs->index, shared);
+	if (atomic_long_add_return(shared, &store->charged) > READ_ONCE(store->max_pages))
+		err = -ENOSPC;
+	return err;
+}
+
+/* How many of our slots, from @first on, have no page that @origin has at the same index? */
+static unsigned long mybrd_differing(struct mybrd_store *origin, const struct mybrd_slots *ours,
+				     unsigned long first)
+{
+	unsigned long i;
+
+	for (i = first; i < ours->nr; i++) {
+		struct page *page = radix_tree_deref_slot(ours->slot + i);
+
+		/* A hole differs from nothing, but does not end a range either. */
+		if (!page && i == first)
+			break;
+		if (page && page == radix_tree_lookup(&origin->pages, ours->index + i))
+			break;
+	}
+	return i - first;
+}
+
+/*
+ * Discard the pages that @origin doesn't have at the same index.  Nothing else changes @store.
+ * @origin may change: then this comes again when it does not.
+ */
+static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *origin)
+{
+	struct mybrd_slots ours;
+	unsigned long i, differ;
+	pgoff_t index = 0;
+	bool more;
+
+	do {
+		mybrd_section_begin(store, index);
+		more = mybrd_find_slots(store, index, ULONG_MAX, &ours);
+		i = 0;
+		differ = 0;
+		while (i < ours.nr && !differ) {
+			differ = mybrd_differing(origin, &ours, i);
+			i += differ ?: 1;
+		}
+		mybrd_section_end(store);
+		index = ours.index + i;
+		if (differ)
+			mybrd_discard_pages(store, index - differ, index - 1, false);
+		cond_resched();
+	} while (more && index);
+}
+
+/**
+ * mybrd_clone_store - give a store the content of another
+ * @store: the one that changes; nothing reads or writes it
+ * @origin: the other one; its queue is frozen
+ *
+ * The pages are in both trees afterwards, and are copied by the first write of either.
+ *
+ * Context: process, sleeps; mybrd_clone_lock is held.
+ *
+ * Return: 0; -ENOSPC if @store's limit is too small, -ENOMEM if there is no memory for the
+ * tree.  On error @store has a part of the content.
+ */
+VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_store *origin)
+{
+	struct mybrd_spare spare;
+	struct mybrd_slots theirs;
+	unsigned long leaves = 0;
+	pgoff_t index = 0;
+	bool more;
+	int err = 0;
+
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	mybrd_drop_differing(store, origin);
+	/* What has left counts against the limit until it is free. */
+	if (store->max_pages != ULONG_MAX && atomic_long_read(&store->waiting))
+		rcu_barrier();
+	/* I/O reads this plainly, and there is none now.  sysfs reads it at any time. */
+	WRITE_ONCE(store->shared, true);
+	WRITE_ONCE(origin->shared, true);
+	do {
+		mybrd_preload(&spare);
+		mybrd_section_begin(origin, index);
+		more = mybrd_find_slots(origin, index, ULONG_MAX, &theirs);
+		if (more)
+			err = mybrd_share_slots(store, &theirs);
+		mybrd_section_end(origin);
+		radix_tree_preload_end();
+		index = theirs.index + theirs.nr;
+		/* Nobody is charged for the nodes: at least the reserve is kept. */
+		if (!err && ++leaves % MYBRD_BATCH == 0 && !mybrd_memory_left(MYBRD_BATCH))
+			err = -ENOMEM;
+		cond_resched();
+	} while (more && index && !err);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_clone_store);
 
 /*
  * Block I/O
@@ -1127,7 +1577,7 @@ static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
 			 !IS_ENABLED(CONFIG_KASAN_HW_TAGS) && !IS_ENABLED(CONFIG_KMSAN))
 
 /* The largest copy that the compiler puts in line */
-#define MYBRD_COPY	(2 * PAGE_SIZE)
+#define MYBRD_CHUNK	(2 * PAGE_SIZE)
 
 /* Copy by words, and tell KASAN, as mybrd_zero() does.  @len is a constant. */
 static __always_inline void mybrd_copy_words(char *to, const char *from, unsigned int len)
@@ -1141,8 +1591,8 @@ static __always_inline void mybrd_copy_words(char *to, const char *from, unsigne
 static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
 {
 	if (IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long)))
-		for (; len >= MYBRD_COPY; len -= MYBRD_COPY, to += MYBRD_COPY, from += MYBRD_COPY)
-			mybrd_copy_words(to, from, MYBRD_COPY);
+		for (; len >= MYBRD_CHUNK; len -= MYBRD_CHUNK, to += MYBRD_CHUNK, from += MYBRD_CHUNK)
+			mybrd_copy_words(to, from, MYBRD_CHUNK);
 
 	kasan_check_read(from, len);
 	kasan_check_write(to, len);
@@ -1266,9 +1716,15 @@ static bool mybrd_is_page(const struct mybrd_io *io)
 	       (MYBRD_RUNS || !offset_in_page(io->cur.bv->bv_offset));
 }
 
+/* Must a write copy the page, as other trees have it, too?  Then it does not write it. */
+static __always_inline bool mybrd_must_cow(const struct mybrd_store *store, struct page *page)
+{
+	return unlikely(store->shared) && mybrd_ever_shared(page);
+}
+
 /*
  * Read or write one whole page, as most bios do, with one look-up and one copy.  Returns
- * false, and has done nothing, if the bio is anything else or the page is a hole.
+ * false, and has done nothing, if the bio is anything else or the page is a hole or shared.
  */
 static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio,
 					  sector_t capacity)
@@ -1284,15 +1740,24 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 
 	mybrd_section_begin(io.store, sector >> PAGE_SECTORS_SHIFT);
 	page = mybrd_lookup_page(io.store, sector >> PAGE_SECTORS_SHIFT);
-	io.how = op_is_write(bio_op(bio)) ? MYBRD_OVERWRITE : MYBRD_READ;
 	io.cur = mybrd_cursor(bio);
-	if (!page || !mybrd_is_page(&io)) {
-		mybrd_section_end(io.store);
-		return false;
+	if (!page || !mybrd_is_page(&io))
+		goto miss;
+	if (!op_is_write(bio_op(bio))) {
+		io.how = MYBRD_READ;
+		mybrd_copy_part(&io, page, 0, PAGE_SIZE);
+	} else {
+		if (mybrd_must_cow(io.store, page))
+			goto miss;
+		io.how = MYBRD_OVERWRITE;
+		mybrd_copy_part(&io, page, 0, PAGE_SIZE);
 	}
-	mybrd_copy_part(&io, page, 0, PAGE_SIZE);
 	mybrd_section_end(io.store);
 	return true;
+
+miss:
+	mybrd_section_end(io.store);
+	return false;
 }
 
 /* How many of @len bytes does one mapping of the segment at the cursor cover? */
@@ -1359,7 +1824,8 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 		/*
 		 * Load the slots before the contents of their pages.  The first page has an
 		 * address dependency on its slot.  The addresses of the others are computed,
-		 * and their slots only compared, which orders nothing.
+		 * and their slots only compared, which orders nothing.  Pairs with the
+		 * rcu_assign_pointer() of radix_tree_insert() and radix_tree_replace_slot().
 		 */
 		smp_rmb();
 	}
@@ -1367,27 +1833,43 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 	return page;
 }
 
-/* Copy what the slots have, up to a hole, or to where the tree changes its shape. */
+/*
+ * Copy between the bio and the pages of the slots.  Stop at a hole, at a shared page that is to
+ * be written, or where the tree changes.
+ */
 static __always_inline void mybrd_copy_slots(struct mybrd_io *io, const struct mybrd_slots *slots)
 {
 	void __rcu **slot = slots->slot, **end = slot + slots->nr;
+	/* A run may go beyond a shared page: where there are some, write page by page. */
+	bool single = io->how != MYBRD_READ && io->store->shared;
 
 	while (slot < end) {
 		struct page *page = radix_tree_deref_slot(slot), *next;
 		u64 bytes;
 
-		if (!page || radix_tree_deref_retry(page))
+		if (!page || radix_tree_deref_retry(page) ||
+		    (io->how != MYBRD_READ && mybrd_must_cow(io->store, page)))
 			break;
-		next = mybrd_run_end(&slot, end, page);
+		next = mybrd_run_end(&slot, single ? slot + 1 : end, page);
 		trace_mybrd_lookup(io->store, io->cur.pos >> PAGE_SHIFT, next - page, true);
 		bytes = (u64)(next - page) * PAGE_SIZE - offset_in_page(io->cur.pos);
 		mybrd_copy_run(io, page, min_t(u64, bytes, io->cur.left));
 	}
 }
 
+/* Is there a page in each slot, which a write need not copy? */
+static __always_inline bool mybrd_may_overwrite(const struct mybrd_io *io,
+						const struct mybrd_slots *slots)
+{
+	return !mybrd_holes(slots) &&
+	       !(io->store->shared && mybrd_shared_slots(slots->slot, slots->nr));
+}
+
 /*
- * Copy what the leaf at the cursor has of a bio, in one section.  Returns 0, or the number of
- * pages if a hole is at the cursor: up to the end of the hole, the leaf or the bio.
+ * Copy what the leaf at the cursor has of a bio, in one section.  Returns the length of the
+ * hole at the cursor in pages, up to the end of the leaf or the bio.  Returns 1 if MYBRD_FILL is
+ * at a shared page.  Otherwise it returns 0, and the cursor tells how far it came: it stops
+ * early where the tree changes, and MYBRD_OVERWRITE writes all or nothing.
  */
 static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 {
@@ -1402,8 +1884,10 @@ static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 	hole = found.index - index;
 	if (hole)
 		trace_mybrd_lookup(io->store, index, hole, false);
+	else if (io->how == MYBRD_FILL && io->store->shared && mybrd_slot_is_shared(found.slot))
+		hole = 1;
 	else if (io->how != MYBRD_OVERWRITE ||
-		 (found.nr == last - index + 1 && !mybrd_holes(&found)))
+		 (found.nr == last - index + 1 && mybrd_may_overwrite(io, &found)))
 		mybrd_copy_slots(io, &found);
 	mybrd_section_end(io->store);
 	return hole;
@@ -1420,7 +1904,7 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 	unsigned int nr = whole ? min(whole, hole) : 1;
 	struct mybrd_spare *spare = io->spare;
 	pgoff_t index = io->cur.pos >> PAGE_SHIFT;
-	struct mybrd_io filled = *io;
+	struct mybrd_io filled = *io;	/* its cursor counts once the pages are in the tree */
 	struct page *page;
 	int inserted;
 
@@ -1438,24 +1922,50 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 	else
 		mybrd_zero_page(page);
 	inserted = mybrd_insert_run(spare, index, page, nr);
-	if (inserted == nr) {
-		*io = filled;
-		return 0;
-	}
 	if (inserted < 0) {
 		mybrd_push_spare(spare, page, nr);
 		return inserted;
 	}
+	if (inserted == nr)
+		*io = filled;
 	mybrd_push_spare(spare, page + inserted, nr - inserted);
 	return 0;
 }
 
+/*
+ * A write is at a shared page.  A page with the new content takes its place if the write
+ * covers it whole.  Otherwise a copy of the old one does, and the caller looks again.
+ */
+static int mybrd_write_shared(struct mybrd_io *io)
+{
+	pgoff_t index = io->cur.pos >> PAGE_SHIFT;
+	struct mybrd_spare *spare = io->spare;
+	struct mybrd_io written = *io;	/* its cursor counts once the page is in the tree */
+	unsigned int nr = 1;
+	struct page *page;
+
+	if (offset_in_page(io->cur.pos) || io->cur.left < PAGE_SIZE || list_empty(&spare->runs))
+		return mybrd_cow_page(spare, index);
+
+	page = mybrd_pop_spare(spare, &nr);
+	mybrd_copy_run(&written, page, PAGE_SIZE);
+	if (mybrd_replace_page(io->store, index, NULL, page))
+		*io = written;
+	else
+		mybrd_push_spare(spare, page, 1);
+	return 0;
+}
+
+/* mybrd_rw_leaf() met a hole or a shared page.  Another write may have changed that since. */
 static noinline int mybrd_at_hole(struct mybrd_io *io, unsigned int hole)
 {
-	if (io->how == MYBRD_FILL)
-		return mybrd_fill_hole(io, hole);
-	mybrd_read_hole(io, hole);
-	return 0;
+	if (io->how == MYBRD_READ) {
+		mybrd_read_hole(io, hole);
+		return 0;
+	}
+	if (io->store->shared && mybrd_is_shared_at(io->store, io->cur.pos >> PAGE_SHIFT))
+		return mybrd_write_shared(io);
+	return mybrd_fill_hole(io, hole);
 }
 
 /* Read or write one bio. */
@@ -1467,14 +1977,14 @@ static __always_inline int mybrd_rw_bio(struct mybrd_io io, const struct bio *bi
 	while (io.cur.left && !err) {
 		unsigned int hole = mybrd_rw_leaf(&io);
 
-		/* By a copy: the compiler keeps @io in registers while nothing points to it. */
+		/* Pass a copy: the compiler keeps @io in registers while nothing points to it. */
 		if (hole) {
 			struct mybrd_io at = io;
 
 			err = mybrd_at_hole(&at, hole);
 			io.cur = at.cur;
 		}
-		/* Once a part is written it is too late to send the bio back. */
+		/* A part is written, so it is too late to send the bio back: it may sleep now. */
 		if (err == -EAGAIN && io.cur.left < bio->bi_iter.bi_size) {
 			io.spare->gfp |= __GFP_DIRECT_RECLAIM;
 			err = 0;
@@ -1524,14 +2034,17 @@ static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 	return MYBRD_GFP;
 }
 
-/* How an I/O may wait for pages.  A write that waited and was refused leaves HAS_WAITED. */
+/*
+ * How an I/O may wait for pages.  A write that has slept and got no space sets it to
+ * MYBRD_HAS_WAITED, for the next bio of the request.
+ */
 enum mybrd_wait {
 	MYBRD_MAY_WAIT,
 	MYBRD_HAS_WAITED,	/* does not wait again, but may sleep otherwise */
 	MYBRD_NOWAIT,
 };
 
-/* A write is all or nothing: it has all its pages before it copies the first byte. */
+/* A write that needs pages is all or nothing: it has them all before it copies the first byte. */
 static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bio *bio,
 				      unsigned int bytes, enum mybrd_wait *wait)
 {
@@ -1546,6 +2059,7 @@ static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bi
 	int err;
 
 	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, io.nowait));
+	/* All patience is used up. */
 	if (*wait == MYBRD_HAS_WAITED)
 		spare.slept = MYBRD_PATIENCE + 1;
 	err = mybrd_prepare_write(&spare, pos >> PAGE_SHIFT, (pos + bytes - 1) >> PAGE_SHIFT);
@@ -1602,6 +2116,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 end = pos + bytes, size = mybrd_size(target);
 	bool nowait = *wait == MYBRD_NOWAIT;
+	int err;
 
 	/* The block layer checks this, too, but not for bios that come through a partition. */
 	if (end > size)
@@ -1615,16 +2130,15 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	case REQ_OP_WRITE:
 		return mybrd_write(&target->store, bio, bytes, wait);
 	case REQ_OP_WRITE_ZEROES:
-		if (bio->bi_opf & REQ_NOUNMAP) {
-			mybrd_zero_range(&target->store, pos, end, nowait);
-			return 0;
-		}
-		fallthrough;
 	case REQ_OP_DISCARD:
+		if (bio->bi_opf & REQ_NOUNMAP)
+			return mybrd_zero_range(&target->store, pos, end, nowait);
 		/* The last page counts as whole even where the disk ends inside it. */
 		if (end == size)
 			end = round_up(end, PAGE_SIZE);
-		return mybrd_discard(&target->store, pos, end, nowait);
+		err = mybrd_discard(&target->store, pos, end, nowait);
+		/* A discard is a hint: it may leave the parts of pages at its ends. */
+		return err == -ENOSPC && bio_op(bio) == REQ_OP_DISCARD ? 0 : err;
 	case REQ_OP_FLUSH:
 		return 0;
 	default:
@@ -1642,11 +2156,14 @@ static blk_status_t mybrd_status(struct mybrd_target *target, int err)
 
 /*
  * The two front ends.  There is no cache to flush: FLUSH and FUA are done when the copy is.
- *
- * A worker may sleep, whatever the bio says.  A workqueue submits bios that were throttled,
- * or that a driver above handed down, when their caller has left.  io-wq submits I/O that
- * was sent back once already; on 6.1 such a bio still says REQ_NOWAIT if it is polled.  (The
- * thread of an SQPOLL ring has PF_IO_WORKER, too, but no struct io_worker.)
+ */
+
+/*
+ * May the task sleep that submits a bio?  A worker may, whatever the bio says.  A workqueue
+ * submits bios that were throttled, or that a driver above handed down, when their caller has
+ * left.  io-wq submits I/O that was sent back once already; on 6.1 such a bio still says
+ * REQ_NOWAIT if it is polled.  (The thread of an SQPOLL ring has PF_IO_WORKER, too, but no
+ * struct io_worker.)
  */
 static bool mybrd_is_nowait(const struct bio *bio)
 {
@@ -1655,8 +2172,8 @@ static bool mybrd_is_nowait(const struct bio *bio)
 	return !(current->flags & PF_IO_WORKER && current->worker_private);
 }
 
-/* Anything but one page without statistics */
-static noinline void mybrd_submit_other(struct bio *bio)
+/* The slow path of mybrd_submit_bio().  With statistics, mybrd_rw_page() was not tried yet. */
+static noinline void mybrd_submit_slow(struct bio *bio)
 {
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 	bool stat = blk_queue_io_stat(disk->queue);
@@ -1691,7 +2208,7 @@ static void mybrd_submit_bio(struct bio *bio)
 	    mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
 		bio_endio(bio);
 	else
-		mybrd_submit_other(bio);
+		mybrd_submit_slow(bio);
 }
 
 /*
@@ -1760,6 +2277,9 @@ static const struct blk_mq_ops mybrd_mq_ops = {
 static LIST_HEAD(mybrd_names);
 static LIST_HEAD(mybrd_targets);
 static DEFINE_MUTEX(mybrd_targets_lock);
+
+/* One store at a time is copied from, and none that is being changed in other ways than by I/O. */
+static DEFINE_MUTEX(mybrd_clone_lock);
 
 static struct dentry *mybrd_debugfs;
 static struct dentry *mybrd_debugfs_targets;
@@ -1868,11 +2388,9 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 {
 	struct mybrd_target *target;
 
-	if (!mybrd_name_valid(name)) {
-		pr_err("name='%*pE': must be [A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}\n",
-		       (int)strnlen(name, 64), name, MYBRD_NAME_MAX - 1);
-		return ERR_PTR(-EINVAL);
-	}
+	if (!mybrd_name_valid(name))
+		return ERR_PTR(mybrd_refuse("name", name, "[A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}",
+					    MYBRD_NAME_MAX - 1));
 
 	target = kzalloc(sizeof(*target), GFP_KERNEL);
 	if (!target)
@@ -1926,11 +2444,16 @@ static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
 	return err ? ERR_PTR(err) : set;
 }
 
+static bool mybrd_disk_is_used(struct gendisk *disk)
+{
+	return kref_read(&disk_to_dev(disk)->kobj.kref) > 1;
+}
+
 /*
- * The last put_disk() reads ->fops, which are the module's.  So the module's own reference
- * has to be the last.  An open() that comes too late has one for a moment.  A task that this
- * disk throttled keeps one until it is back in user mode, perhaps for long: then the disk
- * gets empty fops of its own, which are never freed.
+ * The last put_disk() reads disk->fops, which is memory of the module.  So the module's own
+ * reference should be the last one.  An open() that comes too late holds one for a moment.  A
+ * task that was throttled on this disk holds one until it is back in user mode, perhaps for
+ * long: then the disk gets empty fops, which are never freed.
  */
 static void mybrd_free_disk(struct mybrd_target *target)
 {
@@ -1938,10 +2461,9 @@ static void mybrd_free_disk(struct mybrd_target *target)
 	unsigned long start = jiffies;
 
 	if (disk) {
-		while (kref_read(&disk_to_dev(disk)->kobj.kref) > 1 &&
-		       time_before(jiffies, start + HZ))
+		while (mybrd_disk_is_used(disk) && time_before(jiffies, start + HZ))
 			schedule_timeout_uninterruptible(1);
-		if (kref_read(&disk_to_dev(disk)->kobj.kref) > 1) {
+		if (mybrd_disk_is_used(disk)) {
 			void *fops = kzalloc(sizeof(*disk->fops), GFP_KERNEL);
 
 			pr_warn("%s: somebody keeps the disk that was removed\n", disk->disk_name);
@@ -1952,53 +2474,6 @@ static void mybrd_free_disk(struct mybrd_target *target)
 	target->disk = NULL;
 	if (target->tag_set.tags)
 		blk_mq_free_tag_set(&target->tag_set);
-}
-
-/* Make the disk, and then publish the target.  On failure, everything is as before. */
-static int mybrd_power_on(struct mybrd_target *target)
-{
-	const struct mybrd_config *config = &target->config;
-	struct blk_mq_tag_set *set = NULL;
-	struct gendisk *disk;
-	int err;
-
-	mybrd_store_init(&target->store);
-	target->store.max_pages = mybrd_limit_pages(config->mem_limit);
-	target->store.numa_node = config->home_node;
-	refcount_set(&target->ref, 1);
-	reinit_completion(&target->released);
-
-	if (config->queue_mode == MYBRD_QUEUE_MQ)
-		set = mybrd_alloc_tag_set(target);
-	disk = IS_ERR(set) ? ERR_CAST(set) : mybrd_alloc_disk(config, set);
-	err = PTR_ERR_OR_ZERO(disk);
-	if (err)
-		goto err_put;
-	target->disk = disk;
-	disk->fops = set ? &mybrd_mq_fops : &mybrd_bio_fops;
-	disk->private_data = target;
-	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
-	set_capacity(disk, config->size >> SECTOR_SHIFT);
-
-	/* A new disk is empty: there are no partitions to look for yet. */
-	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-	err = device_add_disk(NULL, disk, mybrd_disk_groups);
-	if (err)
-		goto err_put;
-	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
-	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
-					      &mybrd_target_fops);
-	trace_mybrd_target_add(target->disk_name);
-	mutex_lock(&mybrd_targets_lock);
-	list_add_tail_rcu(&target->live, &mybrd_targets);
-	mutex_unlock(&mybrd_targets_lock);
-	return 0;
-
-err_put:
-	mybrd_free_disk(target);
-	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
-	return err;
 }
 
 /**
@@ -2040,6 +2515,116 @@ VISIBLE_IF_KUNIT void mybrd_put_target(struct mybrd_target *target)
 		complete(&target->released);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_put_target);
+
+/*
+ * Give the target the content that its origin has now.  The origin's queue is frozen, so that
+ * no write is in the middle of a page when it becomes shared.  If there is no memory, the
+ * target is empty.
+ */
+static int mybrd_clone_origin(struct mybrd_target *target)
+{
+	struct mybrd_config *config = &target->config;
+	struct mybrd_target *origin = mybrd_find_target(config->clone_of);
+	u64 size, wanted = config->size;
+	struct request_queue *q;
+	unsigned int flags;
+	int err;
+
+	lockdep_assert_held(&mybrd_clone_lock);
+	if (!origin) {
+		pr_err("%s: clone_of='%s': no such target has a disk\n", target->disk_name,
+		       config->clone_of);
+		return -ENOENT;
+	}
+	/* Most of the work of a reset need not hold up the origin. */
+	mybrd_drop_differing(&target->store, &origin->store);
+
+	q = origin->disk->queue;
+	flags = mybrd_freeze_queue(q);
+	size = mybrd_size(origin);
+	/* At power on, a clone takes the size of its origin unless the user has set one. */
+	if (!target->disk && !config->size_set)
+		wanted = size;
+	if (!size) {
+		pr_err("%s: clone_of='%s': its disk is being removed\n", target->disk_name,
+		       config->clone_of);
+		err = -ENOENT;
+	} else if (wanted < size || wanted & (config->blocksize - 1)) {
+		pr_err("%s: size=%llu: must be at least that of %s, %llu, and a multiple of %u\n",
+		       target->disk_name, wanted, config->clone_of, size, config->blocksize);
+		err = -EINVAL;
+	} else {
+		err = mybrd_clone_store(&target->store, &origin->store);
+	}
+	mybrd_unfreeze_queue(q, flags);
+	mybrd_put_target(origin);
+	if (!err)
+		config->size = wanted;
+	else
+		mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+	return err;
+}
+
+/* Make the disk, and then publish the target.  On failure, everything is as before. */
+static int mybrd_power_on(struct mybrd_target *target)
+{
+	const struct mybrd_config *config = &target->config;
+	struct blk_mq_tag_set *set = NULL;
+	u64 size = config->size;
+	struct gendisk *disk;
+	int err = 0;
+
+	mybrd_store_init(&target->store);
+	target->store.max_pages = mybrd_limit_pages(config->mem_limit);
+	target->store.numa_node = config->home_node;
+	strscpy(target->origin, config->clone_of, sizeof(target->origin));
+	refcount_set(&target->ref, 1);
+	reinit_completion(&target->released);
+
+	if (*config->clone_of) {
+		mutex_lock(&mybrd_clone_lock);
+		err = mybrd_clone_origin(target);
+		mutex_unlock(&mybrd_clone_lock);
+	}
+	if (err)
+		goto err_put;
+	if (config->queue_mode == MYBRD_QUEUE_MQ)
+		set = mybrd_alloc_tag_set(target);
+	disk = IS_ERR(set) ? ERR_CAST(set) : mybrd_alloc_disk(config, set);
+	err = PTR_ERR_OR_ZERO(disk);
+	if (err)
+		goto err_put;
+	target->disk = disk;
+	disk->fops = set ? &mybrd_mq_fops : &mybrd_bio_fops;
+	disk->private_data = target;
+	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
+	set_capacity(disk, config->size >> SECTOR_SHIFT);
+
+	/* An empty disk has no partitions to look for yet. */
+	if (!target->store.nr_pages)
+		set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	err = device_add_disk(NULL, disk, mybrd_disk_groups);
+	if (err)
+		goto err_put;
+	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
+	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
+					      &mybrd_target_fops);
+	trace_mybrd_target_add(target->disk_name);
+	mutex_lock(&mybrd_targets_lock);
+	list_add_tail_rcu(&target->live, &mybrd_targets);
+	mutex_unlock(&mybrd_targets_lock);
+	return 0;
+
+err_put:
+	mybrd_free_disk(target);
+	mybrd_store_empty(&target->store);
+	if (target->store.shared)
+		rcu_barrier();
+	target->config.size = size;
+	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
+	return err;
+}
 
 /*
  * Take down live targets, chained through ->doomed, with one grace period and one barrier
@@ -2186,7 +2771,8 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
  *
  * Context: process, may sleep.
  *
- * Return: 0, or -EBUSY for shrinking a disk that is open.
+ * Return: 0; -EBUSY for shrinking a disk that is open; -ENOSPC if there is no memory to copy
+ * a shared page at the new end.
  */
 VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
@@ -2199,15 +2785,58 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 		return 0;
 	}
 
+	mutex_lock(&mybrd_clone_lock);
 	err = mybrd_claim(target);
 	if (err)
-		return err;
+		goto unlock;
 	mybrd_set_size(target, size);
-	mybrd_discard(&target->store, size, round_up(old, PAGE_SIZE), false);
+	/* This may fail for want of memory, and the rest may not. */
+	err = mybrd_zero_range(&target->store, size, round_up(size, PAGE_SIZE), false);
+	if (err)
+		mybrd_set_size(target, old);
+	else
+		mybrd_discard(&target->store, size, round_up(old, PAGE_SIZE), false);
 	mybrd_unclaim(target);
-	return 0;
+unlock:
+	mutex_unlock(&mybrd_clone_lock);
+	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
+
+/**
+ * mybrd_reset_target - go back to the content that the disk began with
+ * @target: a live target, its power_lock held
+ *
+ * That is what the origin has now, or nothing.
+ *
+ * Context: process, may sleep.
+ *
+ * Return: 0; -EBUSY if the disk is open; -ENOENT if the origin is gone; -EINVAL if it has
+ * become larger; -ENOSPC or -ENOMEM if there is no memory, and then the disk is empty.
+ */
+VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
+{
+	struct gendisk *disk = target->disk;
+	int err;
+
+	lockdep_assert_held(&target->power_lock);
+	mutex_lock(&mybrd_clone_lock);
+	err = mybrd_claim(target);
+	if (err)
+		goto unlock;
+	if (*target->config.clone_of)
+		err = mybrd_clone_origin(target);
+	else
+		mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+	/* The next opener of the whole disk looks for the partitions of the new content. */
+	set_bit(GD_NEED_PART_SCAN, &disk->state);
+	mybrd_unclaim(target);
+	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
+unlock:
+	mutex_unlock(&mybrd_clone_lock);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_reset_target);
 
 /*
  * Control
@@ -2284,6 +2913,8 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 	/* All limits are written anew where one is changed, this one with its own value. */
 	blocksize = data_race(queue_logical_block_size(target->disk->queue));
 	seq_printf(m, "blocksize: %u\n", blocksize);
+	if (*target->origin)
+		seq_printf(m, "clone_of: %s\n", target->origin);
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
 	seq_printf(m, "waiting: %ld\n", atomic_long_read(&target->store.waiting));
 	mybrd_put_target(target);
@@ -2303,6 +2934,32 @@ static const struct file_operations mybrd_target_fops = {
 	.release	= single_release,
 };
 
+/* The pages that other trees have, too.  Other trees change that, so it is not kept anywhere. */
+static unsigned long mybrd_count_shared(struct mybrd_store *store)
+{
+	unsigned long shared = 0, i;
+	struct mybrd_slots found;
+	pgoff_t index = 0;
+	bool more = READ_ONCE(store->shared);
+
+	while (more) {
+		mybrd_section_begin(store, index);
+		more = mybrd_find_slots(store, index, ULONG_MAX, &found);
+		for (i = 0; more && i < found.nr; i++) {
+			struct page *page = radix_tree_deref_slot(found.slot + i);
+
+			if (page && !radix_tree_deref_retry(page) &&
+			    atomic_long_read(mybrd_shares(page)) > MYBRD_WAS_SHARED)
+				shared++;
+		}
+		mybrd_section_end(store);
+		index = found.index + found.nr;
+		more = more && index;
+		cond_resched();
+	}
+	return shared;
+}
+
 /* /sys/block/DISK/mybrd/: the directory goes, its readers with it, in del_gendisk(). */
 #define MYBRD_COUNTER(name, format, value)						\
 static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
@@ -2319,6 +2976,7 @@ MYBRD_COUNTER(peak_pages, "%lu", READ_ONCE(store->peak_pages));
 MYBRD_COUNTER(waiting_pages, "%ld", atomic_long_read(&store->waiting));
 MYBRD_COUNTER(inserts, "%lu", READ_ONCE(store->inserts));
 MYBRD_COUNTER(frees, "%ld", atomic_long_read(&store->frees));
+MYBRD_COUNTER(shared_pages, "%lu", mybrd_count_shared(store));
 MYBRD_COUNTER(enospc, "%ld", atomic_long_read(&store->refusals));
 
 static struct attribute *mybrd_disk_attrs[] = {
@@ -2327,6 +2985,7 @@ static struct attribute *mybrd_disk_attrs[] = {
 	&dev_attr_waiting_pages.attr,
 	&dev_attr_inserts.attr,
 	&dev_attr_frees.attr,
+	&dev_attr_shared_pages.attr,
 	&dev_attr_enospc.attr,
 	NULL
 };
@@ -2449,6 +3108,20 @@ static int mybrd_parse_size(const char *text, struct mybrd_config *config)
 				    config->blocksize,
 				    round_down(MYBRD_MAX_SIZE, config->blocksize));
 	config->size = v;
+	config->size_set = true;
+	return 0;
+}
+
+static int mybrd_parse_clone_of(const char *text, struct mybrd_config *config)
+{
+	char name[MYBRD_NAME_MAX + 2];
+
+	/* The newline of echo is no part of the name. */
+	strscpy(name, text, sizeof(name));
+	name[strcspn(name, "\n")] = '\0';
+	if (*name && (!sysfs_streq(text, name) || !mybrd_name_valid(name)))
+		return mybrd_refuse("clone_of", text, "the name of a target, or empty");
+	strscpy(config->clone_of, name, sizeof(config->clone_of));
 	return 0;
 }
 
@@ -2599,6 +3272,8 @@ static int mybrd_parse_params(unsigned int *nr)
 	      mybrd_parse_queue_mode(queue_mode, &mybrd_defaults) ?:
 	      mybrd_parse_uint("nr_devices", nr_devices, MYBRD_MAX_DEVICES, nr) ?:
 	      mybrd_apply_mem_limit(mybrd_mem_limit_arg);
+	/* A default is not what the user has set for one target. */
+	mybrd_defaults.size_set = false;
 	mybrd_params_parsed = true;
 	kernel_param_unlock(THIS_MODULE);
 	return err;
@@ -2655,7 +3330,7 @@ static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size
 	return err ?: count;
 }
 
-/* A reader takes the lock, too, so that it never sees a change half done. */
+/* A reader takes power_lock, too, so that it never sees a change half done. */
 #define MYBRD_ATTR(_name, _live, format, value)						\
 static ssize_t mybrd_##_name##_show(struct config_item *item, char *page)		\
 {											\
@@ -2682,6 +3357,7 @@ CONFIGFS_ATTR(mybrd_, _name)
 
 MYBRD_ATTR(size, true, "%llu", config->size);
 MYBRD_ATTR(mem_limit, true, "%llu", config->mem_limit);
+MYBRD_ATTR(clone_of, false, "%s", config->clone_of);
 MYBRD_ATTR(blocksize, false, "%u", config->blocksize);
 MYBRD_ATTR(discard, false, "%d", config->discard);
 MYBRD_ATTR(home_node, false, "%d", config->home_node);
@@ -2706,7 +3382,7 @@ static ssize_t mybrd_power_show(struct config_item *item, char *page)
 	return sysfs_emit(page, "%d\n", on);
 }
 
-static int mybrd_power_off_closed(struct mybrd_target *target)
+static int mybrd_power_off_if_closed(struct mybrd_target *target)
 {
 	LIST_HEAD(doomed);
 	int err = mybrd_claim(target);
@@ -2717,13 +3393,15 @@ static int mybrd_power_off_closed(struct mybrd_target *target)
 	}
 	list_add(&target->doomed, &doomed);
 	mybrd_power_off(&doomed);
+	/* The disk is gone, and its open_mutex with it. */
 	target->claimed = false;
 	return 0;
 }
 
 /*
- * A target with a disk has one dependency on its directory.  The dependency is taken before
- * power_lock, as mkdir takes configfs's locks before ours, and is dropped if it is one too many.
+ * A target with a disk has one dependency on its directory.  Taking one takes configfs's locks,
+ * which come before power_lock: mkdir holds them when it calls us.  So the dependency is taken
+ * first, and dropped if it is one too many.
  */
 static ssize_t mybrd_power_store(struct config_item *item, const char *text, size_t count)
 {
@@ -2744,15 +3422,34 @@ static ssize_t mybrd_power_store(struct config_item *item, const char *text, siz
 	if (on && !was_on)
 		err = mybrd_power_on(target);
 	else if (!on && was_on)
-		err = mybrd_power_off_closed(target);
+		err = mybrd_power_off_if_closed(target);
 	is_on = target->disk;
 	mutex_unlock(&target->power_lock);
 
-	if (on + was_on > is_on)
+	if ((on && was_on) || ((on || was_on) && !is_on))
 		configfs_undepend_item_unlocked(item);
 	return err ?: count;
 }
 CONFIGFS_ATTR(mybrd_, power);
+
+static ssize_t mybrd_reset_store(struct config_item *item, const char *text, size_t count)
+{
+	struct mybrd_target *target = to_mybrd_target(item);
+	int err = -ENODEV;
+	bool yes;
+
+	if (strlen(text) != count || kstrtobool(text, &yes) || !yes)
+		return mybrd_refuse("reset", text, "1");
+
+	mutex_lock(&target->power_lock);
+	if (target->disk)
+		err = mybrd_reset_target(target);
+	mutex_unlock(&target->power_lock);
+	if (err == -EBUSY)
+		pr_err("%s: can't be reset while it is open\n", target->disk_name);
+	return err ?: count;
+}
+CONFIGFS_ATTR_WO(mybrd_, reset);
 
 static struct configfs_attribute *mybrd_target_attrs[] = {
 	&mybrd_attr_size,
@@ -2763,7 +3460,9 @@ static struct configfs_attribute *mybrd_target_attrs[] = {
 	&mybrd_attr_queue_mode,
 	&mybrd_attr_submit_queues,
 	&mybrd_attr_hw_queue_depth,
+	&mybrd_attr_clone_of,
 	&mybrd_attr_power,
+	&mybrd_attr_reset,
 	&mybrd_attr_disk,
 	NULL
 };
@@ -2860,7 +3559,7 @@ static int __init mybrd_init(void)
 		return err;
 
 	for (i = 0; i < ARRAY_SIZE(mybrd_vain_wait); i++)
-		mybrd_vain_wait[i] = mybrd_never_in_vain();
+		mybrd_vain_wait[i] = mybrd_stale_stamp();
 	mybrd_waiting_max = totalram_pages() / 8;
 	mybrd_reserve = totalram_pages() / 16;
 	mybrd_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);

@@ -8,8 +8,10 @@
  *
  *   target->power_lock	mutex		one target's configuration and whether it
  *					has a disk
+ *   mybrd_clone_lock	mutex		cloning from a store, shrinking it and resetting it
  *   disk->open_mutex	mutex		the block layer's; ->claimed, which keeps
  *					openers out
+ *   frozen queue	block layer	->shared, more shares of pages, the disk's capacity
  *   mybrd_targets_lock	mutex		changes of the list of live targets, and the
  *					names that are taken
  *   rcu_read_lock	RCU		walks of the list of live targets (->ref keeps
@@ -39,7 +41,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
-/* Most pages that one read-side section, lock hold or RCU callback may cover. */
+/* The largest number of pages that one read-side section, lock hold or RCU callback covers. */
 #define MYBRD_BATCH	64
 
 /* Longest name of a target: "mybrd-" and the NUL must fit beside it. */
@@ -53,6 +55,7 @@
  *	charge at that moment goes by either value
  * @numa_node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
+ * @shared: pages of the tree may be in other trees, too; set while nothing writes
  * @lock: serialises changes to @pages; process context only
  * @nr_pages: pages in the tree; this and the next two change under @lock and
  *	are read anywhere
@@ -75,6 +78,7 @@ struct mybrd_store {
 	unsigned long		max_pages;
 	int			numa_node;
 	dev_t			dev;
+	bool			shared;
 
 	spinlock_t		lock ____cacheline_aligned_in_smp;	/* the shape of @pages */
 	unsigned long		nr_pages;
@@ -90,10 +94,15 @@ struct mybrd_store {
 } ____cacheline_aligned_in_smp;
 
 /*
- * How a write allocates: reclaim may start no I/O, which could come to this disk (NOIO),
- * nothing calls the OOM killer (NORETRY), and nothing uses the emergency reserves
- * (NOMEMALLOC).  A nowait write doesn't reclaim.  Reclaim writes a page, to swap or
- * elsewhere, to free it: so its write may take half of the reserves, and waits if that fails.
+ * How a write allocates.
+ *
+ *   MYBRD_GFP		an ordinary write.  NOIO: reclaim must not write to this disk.  NORETRY:
+ *			the OOM killer is not called.  NOMEMALLOC: a task in reclaim does not
+ *			take the emergency reserves.
+ *   MYBRD_GFP_NOWAIT	the same without reclaim
+ *   MYBRD_GFP_RECLAIM	a write that reclaim makes to free memory, swap for example.  It may go
+ *			below the min watermark (__GFP_HIGH) and does not reclaim itself.  But it
+ *			may sleep to wait for pages.
  */
 #define MYBRD_GFP		(GFP_NOIO | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
 #define MYBRD_GFP_NOWAIT	(MYBRD_GFP & ~__GFP_DIRECT_RECLAIM)
@@ -101,7 +110,7 @@ struct mybrd_store {
 
 /**
  * enum mybrd_refusal - why a write did not get its pages
- * @MYBRD_NOT_REFUSED: it did
+ * @MYBRD_NOT_REFUSED: it did, or there is nothing more to wait for
  * @MYBRD_TOO_MUCH: more than a limit will ever allow
  * @MYBRD_STORE_FULL: the disk's own limit
  * @MYBRD_MODULE_FULL: the limit for all disks
@@ -119,12 +128,13 @@ enum mybrd_refusal {
 
 /**
  * struct mybrd_spare - pages that a write has paid for and not put into the tree
- * @store: the store that the write goes to; its limit has them
+ * @store: the store that the write goes to, and that they are charged to
  * @runs: the pages, with any content, the write's own until they are in the tree
  * @gfp: how the write may allocate
  * @max_order: the largest piece, as a power of two, that is worth asking for
- * @refused: why the write does not go on
- * @since: when it began to wait for that, in jiffies
+ * @replaces: how many of the pages are to replace shared pages
+ * @refused: what the write waits for, or would wait for
+ * @since: when it began to wait for that (@refused), in jiffies
  * @slept: how long it has slept for pages in all, in jiffies
  */
 struct mybrd_spare {
@@ -132,6 +142,7 @@ struct mybrd_spare {
 	struct list_head	runs;
 	gfp_t			gfp;
 	unsigned int		max_order;
+	unsigned long		replaces;
 	enum mybrd_refusal	refused;
 	unsigned long		since;
 	unsigned long		slept;
@@ -152,6 +163,8 @@ enum mybrd_queue_mode {
  * @queue_mode: which front end takes the I/O
  * @home_node: NUMA node of the data pages, or NUMA_NO_NODE for the writer's
  * @discard: whether the disk takes discards
+ * @size_set: the user has set @size; a clone's follows that of its origin otherwise
+ * @clone_of: the target whose content the disk starts with, or empty
  */
 struct mybrd_config {
 	u64			size;
@@ -162,6 +175,8 @@ struct mybrd_config {
 	enum mybrd_queue_mode	queue_mode;
 	int			home_node;
 	bool			discard;
+	bool			size_set;
+	char			clone_of[MYBRD_NAME_MAX + 1];
 };
 
 #define MYBRD_DEFAULT_CONFIG {			\
@@ -191,6 +206,7 @@ struct mybrd_config {
  * @config: what the target is, or will be at power on
  * @claimed: nobody may open the disk; under disk->open_mutex
  * @item: the configfs directory, unused for targets made at load
+ * @origin: @config's clone_of at power on; fixed until the last reference is dropped
  * @name: unique; fixed at creation
  * @disk_name: follows from @name
  */
@@ -208,6 +224,7 @@ struct mybrd_target {
 	struct mybrd_config	config;
 	bool			claimed;
 	struct config_item	item;
+	char			origin[MYBRD_NAME_MAX + 1];
 	char			name[MYBRD_NAME_MAX + 1];
 	char			disk_name[DISK_NAME_LEN];
 };
@@ -231,12 +248,14 @@ struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigned int *nr);
 int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index, struct page *page);
 int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t first, pgoff_t last);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
+int mybrd_clone_store(struct mybrd_store *store, struct mybrd_store *origin);
 
 struct mybrd_target *mybrd_add_target(const char *name, const struct mybrd_config *config);
 struct mybrd_target *mybrd_find_target(const char *name);
 void mybrd_put_target(struct mybrd_target *target);
 void mybrd_remove_targets(struct list_head *doomed);
 int mybrd_resize_target(struct mybrd_target *target, u64 size);
+int mybrd_reset_target(struct mybrd_target *target);
 
 int mybrd_parse_bytes(const char *text, u64 *bytes);
 #endif

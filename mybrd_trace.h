@@ -51,6 +51,40 @@ TRACE_EVENT(mybrd_insert,
 		  __entry->index, __entry->hit ? "hit" : "miss")
 );
 
+/* A write has put a copy into the place of a page that other trees have. */
+TRACE_EVENT(mybrd_copy,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index),
+	TP_ARGS(store, index),
+	TP_STRUCT__entry(
+		__field(dev_t,		dev)
+		__field(pgoff_t,	index)
+	),
+	TP_fast_assign(
+		__entry->dev	= READ_ONCE(store->dev);
+		__entry->index	= index;
+	),
+	TP_printk("dev=%d:%d index=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
+		  __entry->index)
+);
+
+/* A clone has got nr pages of its origin, of the leaf that begins at index or before. */
+TRACE_EVENT(mybrd_share,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index, unsigned long nr),
+	TP_ARGS(store, index, nr),
+	TP_STRUCT__entry(
+		__field(dev_t,		dev)
+		__field(pgoff_t,	index)
+		__field(unsigned long,	nr)
+	),
+	TP_fast_assign(
+		__entry->dev	= READ_ONCE(store->dev);
+		__entry->index	= index;
+		__entry->nr	= nr;
+	),
+	TP_printk("dev=%d:%d index=%lu nr=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
+		  __entry->index, __entry->nr)
+);
+
 DECLARE_EVENT_CLASS(mybrd_batch,
 	TP_PROTO(const struct mybrd_store *store, unsigned long batch, unsigned int nr),
 	TP_ARGS(store, batch, nr),
