@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite mybrd_clones: pages in the trees of several disks
+ *
+ * A clone has the pages of its origin. Each disk changes without a trace in the others, and
+ * the last tree that lets go of a page frees it, after all readers of all trees.
+ */
+#include "common.h"
+#include "probes.h"
+
+#define NR_PAGES	200UL	/* more than three leaves */
+
+/* The pages that the module has charged when a case begins */
+static long charged_before;
+
+static long charged(void)
+{
+	return atomic_long_read(&mybrd_charged) - charged_before;
+}
+
+static int clones_test_init(struct kunit *test)
+{
+	rcu_barrier();
+	charged_before = atomic_long_read(&mybrd_charged);
+	return 0;
+}
+
+/* A store with pages 0, 3, 6, ... up to NR_PAGES, each full of its index */
+static struct mybrd_store *new_origin(struct kunit *test)
+{
+	struct mybrd_store *store = new_store(test);
+	pgoff_t i;
+
+	for (i = 0; i < NR_PAGES; i += 3)
+		fill_page(must_insert(test, store, i), i);
+	return store;
+}
+
+static struct mybrd_store *new_clone(struct kunit *test, struct mybrd_store *origin)
+{
+	struct mybrd_store *store = new_store(test);
+
+	KUNIT_ASSERT_EQ(test, mybrd_clone_store(store, origin), 0);
+	return store;
+}
+
+static void expect_same_pages(struct kunit *test, struct mybrd_store *a, struct mybrd_store *b)
+{
+	unsigned int wrong = 0;
+	pgoff_t i;
+
+	for (i = 0; i <= NR_PAGES; i++)
+		wrong += lookup(a, i) != lookup(b, i);
+	KUNIT_EXPECT_EQ(test, wrong, 0U);
+	KUNIT_EXPECT_EQ(test, a->nr_pages, b->nr_pages);
+}
+
+/* A clone has the same pages, and the module has them charged once. */
+static void clone_of_a_store(struct kunit *test)
+{
+	struct mybrd_store *origin = new_origin(test), *clone;
+	long before = charged();
+
+	clone = new_clone(test, origin);
+	expect_same_pages(test, clone, origin);
+	KUNIT_EXPECT_EQ(test, charged(), before);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&clone->charged), (long)clone->nr_pages);
+	KUNIT_EXPECT_EQ(test, clone->nr_nodes, origin->nr_nodes);
+}
+
+static void clone_of_an_empty_store(struct kunit *test)
+{
+	struct mybrd_store *origin = new_store(test), *clone = new_clone(test, origin);
+
+	KUNIT_EXPECT_EQ(test, clone->nr_pages, 0UL);
+	must_insert(test, clone, 7);
+	KUNIT_EXPECT_NULL(test, lookup(origin, 7));
+}
+
+static void clone_of_more_than_the_limit(struct kunit *test)
+{
+	struct mybrd_store *origin = new_origin(test), *clone = new_store(test);
+
+	clone->max_pages = origin->nr_pages - 1;
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), -ENOSPC);
+	clone->max_pages = origin->nr_pages;
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	expect_same_pages(test, clone, origin);
+}
+
+/* A clone that has changed gets the pages of its origin again. */
+static void clone_once_more(struct kunit *test)
+{
+	struct mybrd_store *origin = new_origin(test), *clone = new_clone(test, origin);
+
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(clone, 3, 70, false), 0);
+	must_insert(test, clone, 3);
+	must_insert(test, clone, 4);
+	must_insert(test, clone, NR_PAGES + 100);
+	must_insert(test, origin, 5);
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	expect_same_pages(test, clone, origin);
+	KUNIT_EXPECT_NULL(test, lookup(clone, NR_PAGES + 100));
+}
+
+/* Trees let go of the same pages in any order: the last one frees them. */
+static void discard_in_each_tree(struct kunit *test)
+{
+	struct mybrd_store *stores[3];
+	unsigned long nr;
+	int i;
+
+	stores[0] = new_origin(test);
+	stores[1] = new_clone(test, stores[0]);
+	stores[2] = new_clone(test, stores[1]);
+	nr = stores[0]->nr_pages;
+	for (i = 0; i < ARRAY_SIZE(stores); i++) {
+		KUNIT_EXPECT_EQ(test, charged(), (long)nr);
+		KUNIT_EXPECT_EQ(test, mybrd_discard_pages(stores[i], 0, ULONG_MAX, false), 0);
+		KUNIT_EXPECT_EQ(test, stores[i]->nr_pages, 0UL);
+		rcu_barrier();
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&stores[i]->charged), 0L);
+	}
+	KUNIT_EXPECT_EQ(test, charged(), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&stores[0]->frees), 0L);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&stores[2]->frees), (long)nr);
+}
+
+/*
+ * A reader of the clone is in a page. The clone discards it, and then the origin is taken
+ * down, which has no reader. The page stays until the reader leaves.
+ */
+static void teardown_under_a_reader_of_a_clone(struct kunit *test)
+{
+	struct mybrd_store *origin = new_store(test), *clone;
+	struct old_page *old = alloc_for(test, sizeof(*old));
+	struct thread *reader;
+
+	fill_page(must_insert(test, origin, 0), 0x5a);
+	clone = new_clone(test, origin);
+	*old = (struct old_page) { .store = clone, .byte = 0x5a };
+	reader = reader_enter(test, look_at_old_page, old);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(clone, 0, 0, false), 0);
+	mybrd_store_empty(origin);
+	msleep(WATCHED_MS);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&origin->waiting), 1L);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&origin->waiting)));
+}
+
+/*
+ * Disks: golden and its clone, one page of sectors each as far as a case goes
+ */
+static struct {
+	struct mybrd_target *golden, *clone;
+	u8 *buf;
+} disks;
+
+static int disks_test_init(struct kunit *test)
+{
+	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+	unsigned int i;
+
+	if (clones_test_init(test))
+		return -ENOMEM;
+	config.size = NR_PAGES * PAGE_SIZE;
+	config.queue_mode = (long)test->priv;
+	disks.buf = alloc_for(test, PAGE_SIZE);
+	disks.golden = add_target(test, "kunit-golden", &config);
+	for (i = 0; i < 4; i++) {
+		memset(disks.buf, 0x10 + i, PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, i * PAGE_SECTORS,
+					     PAGE_SECTORS, disks.buf), 0);
+	}
+	strscpy(config.clone_of, "kunit-golden", sizeof(config.clone_of));
+	disks.clone = add_target(test, "kunit-clone", &config);
+	return 0;
+}
+
+/* Is the page @byte all over?  It is in disks.buf then. */
+static bool disk_is(struct mybrd_target *target, pgoff_t index, u8 byte)
+{
+	return !do_bio(target, REQ_OP_READ, index * PAGE_SECTORS, PAGE_SECTORS, disks.buf) &&
+	       !memchr_inv(disks.buf, byte, PAGE_SIZE);
+}
+
+static int write_bytes(struct mybrd_target *target, sector_t sector, unsigned int nr_sectors,
+		       u8 byte)
+{
+	memset(disks.buf, byte, nr_sectors << SECTOR_SHIFT);
+	return do_bio(target, REQ_OP_WRITE, sector, nr_sectors, disks.buf);
+}
+
+static int try_reset(struct mybrd_target *target)
+{
+	int err;
+
+	mutex_lock(&target->power_lock);
+	err = mybrd_reset_target(target);
+	mutex_unlock(&target->power_lock);
+	return err;
+}
+
+/* The look for partitions had the disk open, and a kernel thread closes files later. */
+static int reset(struct mybrd_target *target)
+{
+	int err;
+
+	return comes_true((err = try_reset(target)) != -EBUSY) ? err : -EBUSY;
+}
+
+static void expect_unchanged(struct kunit *test, struct mybrd_target *target)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_TRUE_MSG(test, disk_is(target, i, 0x10 + i), "page %u", i);
+	KUNIT_EXPECT_TRUE(test, disk_is(target, 4, 0));
+}
+
+/* A write to either disk does not show on the other, whole pages or parts of them. */
+static void write_to_either(struct kunit *test)
+{
+	expect_unchanged(test, disks.clone);
+	KUNIT_EXPECT_EQ(test, charged(), 4L);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xaa));
+	expect_unchanged(test, disks.golden);
+	KUNIT_EXPECT_EQ(test, charged(), 5L);
+
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.golden, PAGE_SECTORS + 1, 1, 0xbb), 0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0x11));
+	KUNIT_EXPECT_FALSE(test, disk_is(disks.golden, 1, 0x11));
+	KUNIT_EXPECT_EQ(test, disks.buf[0], 0x11);
+	KUNIT_EXPECT_EQ(test, disks.buf[SECTOR_SIZE], 0xbb);
+	KUNIT_EXPECT_EQ(test, disks.buf[2 * SECTOR_SIZE], 0x11);
+	KUNIT_EXPECT_EQ(test, charged(), 6L);
+
+	/* The second write to a page finds it unshared. */
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xcc), 0);
+	KUNIT_EXPECT_EQ(test, charged(), 6L);
+	KUNIT_EXPECT_EQ(test, disks.clone->store.nr_pages, 4UL);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&disks.clone->store.charged), 4L);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xcc));
+}
+
+/* Discards and zeroing, of parts of pages, too */
+static void discard_in_either(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_DISCARD, 1, 2 * PAGE_SECTORS, NULL), 0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0));
+	expect_unchanged(test, disks.golden);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP,
+				     3 * PAGE_SECTORS, PAGE_SECTORS, NULL), 0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 3, 0));
+	expect_unchanged(test, disks.golden);
+}
+
+/*
+ * The clone is gone. A write to a page that it had makes a copy, as one of its readers might
+ * be in the page. A reader of the disk goes on in the old page.
+ */
+static void write_under_a_reader(struct kunit *test)
+{
+	struct mybrd_store *store = &disks.golden->store;
+	struct old_page *old = alloc_for(test, sizeof(*old));
+	struct page *page = lookup(store, 2);
+	struct thread *reader;
+
+	*old = (struct old_page) { .store = store, .index = 2, .byte = 0x12 };
+	reader = reader_enter(test, look_at_old_page, old);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.golden, 2 * PAGE_SECTORS, 1, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.golden, 2 * PAGE_SECTORS, PAGE_SECTORS, 0xbb), 0);
+	KUNIT_EXPECT_PTR_NE(test, lookup(store, 2), page);
+	msleep(WATCHED_MS);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->waiting), 1L);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_PTR_EQ(test, old->page, page);
+	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 2, 0xbb));
+}
+
+/* A clone that is full by its limit can be overwritten: no page more is in its tree then. */
+static void overwrite_a_full_clone(struct kunit *test)
+{
+	struct mybrd_store *store = &disks.clone->store;
+
+	store->max_pages = store->nr_pages;
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, PAGE_SECTORS, 1, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 4 * PAGE_SECTORS, 1, 0xaa), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, store->nr_pages, 4UL);
+	expect_unchanged(test, disks.golden);
+}
+
+/* So can one whose limit is smaller than what it has. */
+static void overwrite_beyond_the_limit(struct kunit *test)
+{
+	struct mybrd_store *store = &disks.clone->store;
+
+	store->max_pages = 1;
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 4 * PAGE_SECTORS, 1, 0xaa), -ENOSPC);
+}
+
+/*
+ * Zeroing needs a page for each part of a shared page, and none for a hole: here the leaf after
+ * the shared pages begins with one.
+ */
+static void zero_a_full_clone(struct kunit *test)
+{
+	struct mybrd_store *store = &disks.clone->store;
+
+	store->max_pages = store->nr_pages;
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
+				     NR_PAGES * PAGE_SECTORS, NULL), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->refusals), 0L);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 3, 0));
+	expect_unchanged(test, disks.golden);
+}
+
+/* A discard frees whole pages also if there is no memory for a part of a shared one. */
+static void discard_without_memory(struct kunit *test)
+{
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_DISCARD, 0, 2 * PAGE_SECTORS + 1, NULL),
+			0);
+	unwatch(PAGE_ALLOCATION);
+	KUNIT_EXPECT_EQ(test, disks.clone->store.nr_pages, 2UL);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0));
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 2, 0x12));
+}
+
+/* Without memory a write to a shared page changes nothing, and nothing else does either. */
+static void write_without_memory(struct kunit *test)
+{
+	struct mybrd_store *store = &disks.clone->store;
+	long refused = atomic_long_read(&store->refusals);
+
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 1, 1, 0xaa), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1, 1, NULL), -ENOSPC);
+	/* A discard is a hint. */
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_DISCARD, 1, 1, NULL), 0);
+	unwatch(PAGE_ALLOCATION);
+	KUNIT_EXPECT_GT(test, atomic_long_read(&store->refusals), refused);
+	expect_unchanged(test, disks.clone);
+	expect_unchanged(test, disks.golden);
+	KUNIT_EXPECT_EQ(test, charged(), 4L);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+}
+
+/* But where the other disk has let go of the page, no copy is needed. */
+static void write_without_memory_when_alone(struct kunit *test)
+{
+	struct mybrd_store *store = &disks.golden->store;
+	struct page *page = lookup(store, 0);
+
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.golden, 0, PAGE_SECTORS, 0xaa), 0);
+	unwatch(PAGE_ALLOCATION);
+	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 0), page);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 0, 0xaa));
+}
+
+/*
+ * Another write copies the same shared page first, and changes the copy: its page is found
+ * when this write comes to the tree.
+ */
+static struct page *rival;
+static unsigned int rival_sections;
+
+static void rival_copies(void *data, const struct mybrd_store *store)
+{
+	struct mybrd_store *ours = &disks.clone->store;
+	struct radix_tree_root *pages = &ours->pages;
+	struct page *old;
+
+	if (store != ours || !rival || --rival_sections)
+		return;
+	spin_lock(&ours->lock);
+	old = radix_tree_lookup(pages, 1);
+	/* After this write, the page is its own. */
+	if (page_private(old)) {
+		set_page_private(rival, 0);
+		radix_tree_replace_slot(pages, radix_tree_lookup_slot(pages, 1), rival);
+		atomic_long_sub(2, (atomic_long_t *)&old->private);
+		atomic_long_dec(&ours->charged);
+		atomic_long_inc(&mybrd_stored);
+		rival = NULL;
+	}
+	spin_unlock(&ours->lock);
+}
+
+static struct probe rival_probe = { "mybrd_section_end", rival_copies };
+
+static void end_of_rival(void *unused)
+{
+	remove_probes(&rival_probe, 1);
+}
+
+static void two_writes_to_a_shared_page(struct kunit *test)
+{
+	struct mybrd_spare *spare = new_spare(test, &disks.clone->store, MYBRD_GFP, 1);
+	unsigned int nr = 1, tries;
+
+	/* After each section of the write in turn */
+	for (tries = 1; tries < 8; tries++) {
+		KUNIT_ASSERT_EQ(test, reset(disks.clone), 0);
+		rcu_barrier();
+		if (list_empty(&spare->runs))
+			KUNIT_ASSERT_EQ(test, mybrd_alloc_spare(spare, 1), 0);
+		nr = 1;
+		rival = mybrd_pop_spare(spare, &nr);
+		fill_page(rival, 0x77);
+		rival_sections = tries;
+		KUNIT_ASSERT_EQ(test, find_probes(&rival_probe, 1), 0);
+		defer(test, end_of_rival, NULL);
+		KUNIT_ASSERT_EQ(test, add_probes(&rival_probe, 1), 0);
+		KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, PAGE_SECTORS, 1, 0xaa), 0);
+		undo_now(test, end_of_rival, NULL);
+		if (rival) {
+			mybrd_push_spare(spare, rival, 1);
+			rival = NULL;
+			break;
+		}
+		KUNIT_EXPECT_FALSE(test, disk_is(disks.clone, 1, 0));
+		KUNIT_EXPECT_EQ(test, disks.buf[0], 0xaa);
+		KUNIT_EXPECT_EQ_MSG(test, disks.buf[SECTOR_SIZE], 0x77, "section %u", tries);
+		expect_unchanged(test, disks.golden);
+	}
+	KUNIT_EXPECT_EQ(test, tries, 6U);
+}
+
+/* A reset: the same content and pages as the origin, whatever was done before */
+static void reset_a_clone(struct kunit *test)
+{
+	struct mybrd_target *clone = disks.clone;
+
+	KUNIT_EXPECT_EQ(test, write_bytes(clone, 0, PAGE_SECTORS, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, write_bytes(clone, 9 * PAGE_SECTORS, PAGE_SECTORS, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, do_bio(clone, REQ_OP_DISCARD, 2 * PAGE_SECTORS, PAGE_SECTORS, NULL),
+			0);
+	KUNIT_EXPECT_EQ(test, reset(clone), 0);
+	expect_unchanged(test, clone);
+	expect_same_pages(test, &clone->store, &disks.golden->store);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, charged(), 4L);
+}
+
+/*
+ * While a clone is made, writes to its origin wait: no page becomes shared while a write is
+ * in it. A writer fills two pages with the same byte in one write, again and again; each
+ * clone has the same byte in both.
+ */
+static int keep_writing(void *arg)
+{
+	u8 *data = arg;
+	u8 byte = 0;
+	int err = 0;
+
+	while (!thread_should_stop() && !err) {
+		memset(data, ++byte, 2 * PAGE_SIZE);
+		err = do_bio(disks.golden, REQ_OP_WRITE, 0, 2 * PAGE_SECTORS, data);
+		cond_resched();
+	}
+	return err;
+}
+
+static void clones_beside_a_writer(struct kunit *test)
+{
+	struct mybrd_config config = disks.clone->config;
+	u8 *data = alloc_for(test, 2 * PAGE_SIZE);
+	unsigned int i, torn = 0;
+	struct thread *writer;
+
+	memset(data, 1, 2 * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 2 * PAGE_SECTORS, data), 0);
+	writer = thread_start(test, keep_writing, data);
+	for (i = 0; i < 30; i++) {
+		struct mybrd_target *clone = add_target(test, "kunit-other", &config);
+		u8 byte;
+
+		KUNIT_EXPECT_EQ(test, do_bio(clone, REQ_OP_READ, 0, PAGE_SECTORS, disks.buf), 0);
+		byte = disks.buf[0];
+		torn += !disk_is(clone, 0, byte) || !disk_is(clone, 1, byte);
+		usleep_range(1000, 2000);
+		torn += !disk_is(clone, 0, byte) || !disk_is(clone, 1, byte);
+		remove_target(test, clone);
+	}
+	KUNIT_EXPECT_EQ(test, thread_stop(writer), 0);
+	KUNIT_EXPECT_EQ(test, torn, 0U);
+}
+
+static struct kunit_case clones_test_cases[] = {
+	KUNIT_CASE(clone_of_a_store),
+	KUNIT_CASE(clone_of_an_empty_store),
+	KUNIT_CASE(clone_of_more_than_the_limit),
+	KUNIT_CASE(clone_once_more),
+	KUNIT_CASE(discard_in_each_tree),
+	KUNIT_CASE(teardown_under_a_reader_of_a_clone),
+	{}
+};
+
+static struct kunit_suite clones_test_suite = {
+	.name = "mybrd_clones",
+	.init = clones_test_init,
+	.test_cases = clones_test_cases,
+};
+
+static struct kunit_case disks_test_cases[] = {
+	KUNIT_CASE(write_to_either),
+	KUNIT_CASE(discard_in_either),
+	KUNIT_CASE(write_under_a_reader),
+	KUNIT_CASE(overwrite_a_full_clone),
+	KUNIT_CASE(overwrite_beyond_the_limit),
+	KUNIT_CASE(zero_a_full_clone),
+	KUNIT_CASE(discard_without_memory),
+	KUNIT_CASE(write_without_memory),
+	KUNIT_CASE(write_without_memory_when_alone),
+	KUNIT_CASE(two_writes_to_a_shared_page),
+	KUNIT_CASE(reset_a_clone),
+	KUNIT_CASE(clones_beside_a_writer),
+	{}
+};
+
+static int bio_disks_init(struct kunit *test)
+{
+	test->priv = (void *)MYBRD_QUEUE_BIO;
+	return disks_test_init(test);
+}
+
+static int mq_disks_init(struct kunit *test)
+{
+	test->priv = (void *)MYBRD_QUEUE_MQ;
+	return disks_test_init(test);
+}
+
+static struct kunit_suite disks_test_suite = {
+	.name = "mybrd_cloned_disks",
+	.init = bio_disks_init,
+	.test_cases = disks_test_cases,
+};
+
+static struct kunit_suite disks_mq_test_suite = {
+	.name = "mybrd_cloned_disks_mq",
+	.init = mq_disks_init,
+	.test_cases = disks_test_cases,
+};
+
+kunit_test_suites(&clones_test_suite, &disks_test_suite, &disks_mq_test_suite);
