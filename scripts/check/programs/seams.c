@@ -117,12 +117,12 @@ static const unsigned int engine_weight[] = {
 /* What is counted besides operations by engine, and cases by stack */
 enum count {
 	CASES, BIO_CASES, MQ_CASES, OPS, IOS, BYTES, READ_BYTES, BUFFERED, VECTORED, FIXED, LINKED,
-	NOWAIT, EAGAIN_S, REFUSED, MERGES, NR_COUNTS
+	NOWAIT, EAGAIN_S, REFUSED, MERGES, CLONED, NR_COUNTS
 };
 
 static const char * const count_name[] = {
 	"cases", "bio", "mq", "operations", "ios", "bytes", "compared", "buffered", "vectored",
-	"fixed", "linked", "nowait", "eagain", "refused", "merges",
+	"fixed", "linked", "nowait", "eagain", "refused", "merges", "cloned",
 };
 
 struct io {
@@ -167,6 +167,7 @@ struct test {
 	u32		sched;
 	bool		deep;		/* more tags than anything can use up */
 	bool		async;		/* io_uring leaves all to its own threads */
+	bool		cloned;		/* the disks are clones, of zeros */
 	u64		size;		/* bytes of the stack that are used */
 	u64		hot;		/* where most of it happens */
 	u64		hot_len;
@@ -511,6 +512,7 @@ static void make_stack(struct test *t)
 	if (t->deep)
 		t->depth = DEEP;
 	t->nr_disks = t->stack == MD_RAID5 ? 3 : splits ? 2 : 1;
+	t->cloned = chance(50);
 	/* Disks that end inside a page */
 	if (t->stack == PLAIN && chance(30))
 		t->disk_size += t->block * below(PAGE_BYTES / t->block);
@@ -870,8 +872,9 @@ static void fit_ops(struct test *t)
 
 static void print_test(FILE *to, const struct test *t)
 {
-	fprintf(to, "%s on %u %s disk(s) of %llu bytes, blocksize %u", stack_name[t->stack],
-		t->nr_disks, t->mq ? "mq" : "bio", t->disk_size, t->block);
+	fprintf(to, "%s on %u %s %s of %llu bytes, blocksize %u", stack_name[t->stack],
+		t->nr_disks, t->mq ? "mq" : "bio", t->cloned ? "clone(s)" : "disk(s)",
+		t->disk_size, t->block);
 	if (t->mq)
 		fprintf(to, ", submit_queues %u, hw_queue_depth %u", t->queues, t->depth);
 	if (t->stack >= DM_STRIPE && t->stack <= MD_RAID5)
@@ -1038,19 +1041,24 @@ static ssize_t read_file(const char *path, char *text, size_t room)
 }
 
 /* One of the attributes of a disk in configfs; somebody may have it open for a moment. */
-static int set_attr(unsigned int nr, const char *name, const char *value)
+static int set_target(const char *target, const char *name, const char *value)
 {
 	long long until = now_ms() + BUSY_MS;
 	char path[128];
 	int err;
 
-	snprintf(path, sizeof(path), "/sys/kernel/config/mybrd/%s/%s", disk[nr], name);
+	snprintf(path, sizeof(path), "/sys/kernel/config/mybrd/%s/%s", target, name);
 	for (;;) {
 		err = write_file(path, value);
 		if (err != EBUSY || now_ms() > until)
 			return err;
 		usleep(10000);
 	}
+}
+
+static int set_attr(unsigned int nr, const char *name, const char *value)
+{
+	return set_target(disk[nr], name, value);
 }
 
 static int set_number(unsigned int nr, const char *name, u64 value)
@@ -1105,6 +1113,84 @@ static u64 merges(unsigned int nr)
  * Stacks
  */
 
+/*
+ * Origins: a clone's origin is full of zeros, and stays so.  A disk that shrinks has a small one,
+ * as a clone can't be smaller.
+ */
+
+static u64 origin_size(void)
+{
+	return test->stack == PLAIN ? MIN_SIZE : test->disk_size;
+}
+
+/* Opens the origin of a disk.  Returns -1 if that fails. */
+static int open_origin(unsigned int nr)
+{
+	char node[64];
+
+	snprintf(node, sizeof(node), "/dev/mybrd-%sg", disk[nr]);
+	return open(node, O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
+static bool origin_up(unsigned int nr)
+{
+	char path[128], origin[40], text[32];
+	unsigned char *zeros;
+	u64 at, len;
+	int err, fd;
+
+	snprintf(origin, sizeof(origin), "%sg", disk[nr]);
+	snprintf(path, sizeof(path), "/sys/kernel/config/mybrd/%s", origin);
+	if (mkdir(path, 0755))
+		return setup_failed(path, strerror(errno));
+	snprintf(text, sizeof(text), "%llu", round_down(origin_size(), PAGE_BYTES));
+	err = set_target(origin, "size", text);
+	snprintf(text, sizeof(text), "%u", test->block);
+	err = err ?: set_target(origin, "blocksize", text);
+	snprintf(text, sizeof(text), "%llu", origin_size());
+	err = err ?: set_target(origin, "size", text) ?: set_target(origin, "power", "1") ?:
+	      set_attr(nr, "clone_of", origin);
+	if (err)
+		return setup_failed(path, strerror(err));
+	fd = open_origin(nr);
+	zeros = aligned_alloc(PAGE_BYTES, MIB);
+	if (fd < 0 || !zeros)
+		return setup_failed(path, strerror(errno));
+	memset(zeros, 0, MIB);
+	for (at = 0; at < origin_size(); at += len) {
+		len = min_of(origin_size() - at, MIB);
+		if (pwrite(fd, zeros, len, at) != (ssize_t)len)
+			return setup_failed(path, strerror(errno));
+	}
+	free(zeros);
+	close(fd);
+	return true;
+}
+
+static bool origin_down(unsigned int nr)
+{
+	char path[128], origin[40];
+	unsigned char *data = aligned_alloc(PAGE_BYTES, MIB);
+	int fd = open_origin(nr);
+	u64 at, len;
+	bool ok = data && fd >= 0;
+
+	snprintf(origin, sizeof(origin), "%sg", disk[nr]);
+	snprintf(path, sizeof(path), "/sys/kernel/config/mybrd/%s", origin);
+	for (at = 0; ok && at < origin_size(); at += len) {
+		len = min_of(origin_size() - at, MIB);
+		ok = pread(fd, data, len, at) == (ssize_t)len && !data[0] &&
+		     !memcmp(data, data + 1, len - 1);
+	}
+	free(data);
+	close(fd);
+	if (!ok)
+		return fail(-1, "the origin of a clone has changed, before %llu", at);
+	if (set_target(origin, "power", "0") || rmdir(path))
+		return fail(-1, "%s can't be removed", path);
+	return true;
+}
+
 static bool disk_up(unsigned int nr)
 {
 	const struct test *t = test;
@@ -1116,6 +1202,8 @@ static bool disk_up(unsigned int nr)
 	at_work(around(), -1, "making a disk");
 	if (mkdir(path, 0755))
 		return setup_failed(path, strerror(errno));
+	if (t->cloned && !origin_up(nr))
+		return false;
 	err = set_number(nr, "size", round_down(t->disk_size, PAGE_BYTES)) ?:
 	      set_number(nr, "blocksize", t->block) ?: set_number(nr, "size", t->disk_size) ?:
 	      set_attr(nr, "queue_mode", t->mq ? "mq" : "bio") ?:
@@ -1137,7 +1225,9 @@ static bool disk_down(unsigned int nr)
 	err = set_attr(nr, "power", "0");
 	if (err)
 		return fail(-1, "%s can't be powered off: %s", path, strerror(err));
-	return rmdir(path) ? fail(-1, "rmdir %s: %s", path, strerror(errno)) : true;
+	if (rmdir(path))
+		return fail(-1, "rmdir %s: %s", path, strerror(errno));
+	return !test->cloned || origin_down(nr);
 }
 
 /* An array that nobody has: one that hangs stays. */
@@ -1818,6 +1908,8 @@ static bool do_power(struct thread *t, const struct op *op)
 	close_device();
 	if (op->engine == SHRINK)
 		err = set_number(0, "size", to);
+	else if (test->cloned && op->arg & 1)
+		err = set_attr(0, "reset", "1");
 	else
 		err = set_attr(0, "power", "0") ?: set_attr(0, "power", "1") ?:
 		      (test->mq ? set_scheduler(0, op->arg) : 0);
@@ -2040,6 +2132,7 @@ static int run_child(void)
 	if (counting) {
 		count(CASES, 1);
 		count(test->mq ? MQ_CASES : BIO_CASES, 1);
+		count(CLONED, test->cloned);
 		atomic_fetch_add(&shared->stacks[test->stack], 1);
 	}
 	return 0;

@@ -47,7 +47,7 @@ done
 if [ $status = 0 ] && ! debug_kernel; then
 	wanted=(plain dm-linear dm-stripe md-raid0 md-raid5 loop loop-direct sync libaio io_uring
 		polled mmap fsync flsbuf discard zeroout punch zero-range race grow shrink cycle
-		buffered vectored fixed linked nowait eagain)
+		buffered vectored fixed linked nowait eagain cloned)
 	[[ $modes != *mq* ]] || wanted+=(scheduler merges)
 	for what in "${wanted[@]}"; do
 		[[ " $left_out " = *" $what "* ]] ||
