@@ -3598,5 +3598,5 @@ module_exit(mybrd_exit);
 
 MODULE_AUTHOR("The mybrd maintainers");
 MODULE_DESCRIPTION("RAM block device with an RCU-protected radix tree of pages");
-MODULE_VERSION("0.1");
+MODULE_VERSION("0.2");
 MODULE_LICENSE("GPL");
