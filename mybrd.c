@@ -293,9 +293,10 @@ static bool mybrd_ever_shared(struct page *page)
 /* One more tree has the page.  Nobody else adds a share, and only other trees drop some. */
 static void mybrd_add_share(struct page *page)
 {
-	if (!mybrd_ever_shared(page))
-		atomic_long_set(mybrd_shares(page), MYBRD_WAS_SHARED);
-	atomic_long_add(MYBRD_ONE_SHARE, mybrd_shares(page));
+	if (mybrd_ever_shared(page))
+		atomic_long_add(MYBRD_ONE_SHARE, mybrd_shares(page));
+	else
+		atomic_long_set(mybrd_shares(page), MYBRD_WAS_SHARED + MYBRD_ONE_SHARE);
 }
 
 /* A tree has let go of the page.  Returns whether it was the last one. */
@@ -1590,9 +1591,13 @@ static __always_inline void mybrd_copy_words(char *to, const char *from, unsigne
 
 static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
 {
-	if (IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long)))
-		for (; len >= MYBRD_CHUNK; len -= MYBRD_CHUNK, to += MYBRD_CHUNK, from += MYBRD_CHUNK)
+	if (IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long))) {
+		for (; len >= MYBRD_CHUNK; len -= MYBRD_CHUNK) {
 			mybrd_copy_words(to, from, MYBRD_CHUNK);
+			to += MYBRD_CHUNK;
+			from += MYBRD_CHUNK;
+		}
+	}
 
 	kasan_check_read(from, len);
 	kasan_check_write(to, len);

@@ -433,6 +433,11 @@ static void two_writes_to_a_shared_page(struct kunit *test)
 		expect_unchanged(test, disks.golden);
 	}
 	KUNIT_EXPECT_EQ(test, tries, 6U);
+	/* Nobody has lost a page. */
+	free_spare(test, spare);
+	KUNIT_EXPECT_EQ(test, reset(disks.clone), 0);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, charged(), 4L);
 }
 
 /* A reset: the same content and pages as the origin, whatever was done before */
@@ -449,6 +454,69 @@ static void reset_a_clone(struct kunit *test)
 	expect_same_pages(test, &clone->store, &disks.golden->store);
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, charged(), 4L);
+}
+
+/*
+ * A write to the origin has looked at a page, and is about to copy into it, when a clone gets
+ * the page.  The clone waits for the write: it has the new content, or else it would change
+ * later.
+ */
+static struct {
+	struct mybrd_store *store;
+	bool inside;
+	bool leave;
+} held;
+
+static void hold_write(void *data, const struct mybrd_store *store, pgoff_t index,
+		       unsigned int nr, bool hit)
+{
+	unsigned long end = jiffies + HZ / 5;
+
+	if (store != held.store || READ_ONCE(held.inside))
+		return;
+	WRITE_ONCE(held.inside, true);
+	while (!READ_ONCE(held.leave) && time_before(jiffies, end))
+		thread_spin();
+}
+
+static struct probe hold_probe = { "mybrd_lookup", hold_write };
+
+static void end_of_hold(void *unused)
+{
+	WRITE_ONCE(held.leave, true);
+	remove_probes(&hold_probe, 1);
+}
+
+static int write_two_pages(void *data)
+{
+	return do_bio(disks.golden, REQ_OP_WRITE, 5 * PAGE_SECTORS, 2 * PAGE_SECTORS, data);
+}
+
+static void reset_beside_a_write(struct kunit *test)
+{
+	u8 *data = alloc_for(test, 2 * PAGE_SIZE), first;
+	struct thread *writer;
+
+	/* Two pages that the clone doesn't have: a write to one page has no event to stop at. */
+	memset(data, 0x11, 2 * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, write_two_pages(data), 0);
+	memset(data, 0xaa, 2 * PAGE_SIZE);
+
+	held.store = &disks.golden->store;
+	held.inside = false;
+	held.leave = false;
+	KUNIT_ASSERT_EQ(test, find_probes(&hold_probe, 1), 0);
+	defer(test, end_of_hold, NULL);
+	KUNIT_ASSERT_EQ(test, add_probes(&hold_probe, 1), 0);
+	writer = thread_start(test, write_two_pages, data);
+	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(held.inside)));
+	KUNIT_EXPECT_EQ(test, reset(disks.clone), 0);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_READ, 5 * PAGE_SECTORS, 1, disks.buf), 0);
+	first = disks.buf[0];
+	WRITE_ONCE(held.leave, true);
+	KUNIT_EXPECT_EQ(test, thread_join(writer), 0);
+	undo_now(test, end_of_hold, NULL);
+	KUNIT_EXPECT_TRUE_MSG(test, disk_is(disks.clone, 5, first), "it was %x", first);
 }
 
 /*
@@ -523,6 +591,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(write_without_memory_when_alone),
 	KUNIT_CASE(two_writes_to_a_shared_page),
 	KUNIT_CASE(reset_a_clone),
+	KUNIT_CASE(reset_beside_a_write),
 	KUNIT_CASE(clones_beside_a_writer),
 	{}
 };
