@@ -2393,9 +2393,12 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 {
 	struct mybrd_target *target;
 
-	if (!mybrd_name_valid(name))
-		return ERR_PTR(mybrd_refuse("name", name, "[A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}",
-					    MYBRD_NAME_MAX - 1));
+	/* Not by mybrd_refuse(): mkdir adds no newline, so that one is a part of the name. */
+	if (!mybrd_name_valid(name)) {
+		pr_err("name='%*pE': must be [A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}\n",
+		       (int)min_t(size_t, strlen(name), 64), name, MYBRD_NAME_MAX - 1);
+		return ERR_PTR(-EINVAL);
+	}
 
 	target = kzalloc(sizeof(*target), GFP_KERNEL);
 	if (!target)

@@ -13,9 +13,9 @@ load size=1M
 no_udev
 echo global >$tracing/trace_clock
 
-is "$(cd $events && printf '%s\n' */ | sort | xargs)" "mybrd_discard_batch/ mybrd_free_batch/ \
+is "$(cd $events && printf '%s\n' */ | sort | xargs)" "mybrd_copy/ mybrd_discard_batch/ mybrd_free_batch/ \
 mybrd_grace_period_begin/ mybrd_grace_period_end/ mybrd_insert/ mybrd_lookup/ mybrd_section_begin/ mybrd_section_end/ \
-mybrd_target_add/ mybrd_target_free/ mybrd_target_unlink/" "the events are there"
+mybrd_share/ mybrd_target_add/ mybrd_target_free/ mybrd_target_unlink/" "the events are there"
 
 # All that they can tell about: one of each
 work() {
@@ -89,10 +89,27 @@ target_unlink disk=mybrd-a grace_period_begin targets=1 grace_period_end targets
 	work "$mode"
 	is "$(wc -l </tmp/traced)" 0 "$mode: switched off they write nothing"
 done
+# A clone gets 16 pages, and writes to two of them
+clone() {
+	: >$tracing/trace
+	target a size=1M
+	fill /dev/mybrd-a x 0 65536
+	target b clone_of=a
+	fill /dev/mybrd-b y 4096 8192
+	remove b a
+	traced >/tmp/traced
+}
+echo 1 >$events/mybrd_share/enable
+echo 1 >$events/mybrd_copy/enable
+clone
+echo 0 >$events/enable
+is "$(cut -d' ' -f2,4- /tmp/traced | xargs)" "share index=0 nr=16 copy index=1 copy index=2" \
+	"a clone shares pages, and copies those that it writes"
+
 for event in "$events"/*/; do
 	event=$(basename "$event")
 	echo 1 >"$events/$event/enable"
-	work bio
+	case $event in mybrd_share | mybrd_copy) clone ;; *) work bio ;; esac
 	echo 0 >"$events/$event/enable"
 	is "$(cut -d' ' -f2 /tmp/traced | sort -u)" "${event#mybrd_}" "$event alone writes only that"
 done
