@@ -328,11 +328,15 @@ static bool put_page_in(struct mybrd_store *store, pgoff_t index, struct page *p
 /* The page of another write, and how far into a run of holes it goes; NULL once it is there */
 static struct page *intruder;
 static unsigned int intruder_at;
+/* The write first looks whether it can overwrite.  It has counted the holes at its second look. */
+static bool intruder_waits;
 
 static void intrude(pgoff_t index, unsigned int nr)
 {
-	if (intruder && nr > intruder_at &&
-	    put_page_in(&disk->store, index + intruder_at, intruder))
+	if (intruder && nr > intruder_at && intruder_waits)
+		intruder_waits = false;
+	else if (intruder && nr > intruder_at &&
+		 put_page_in(&disk->store, index + intruder_at, intruder))
 		intruder = NULL;
 }
 
@@ -355,6 +359,7 @@ static void a_run_of_holes_that_others_fill(struct kunit *test)
 		intruder = mybrd_pop_spare(spare, &one);
 		clear_highpage(intruder);
 		intruder_at = i;
+		intruder_waits = true;
 		at_holes = intrude;
 		KUNIT_EXPECT_EQ(test, submit(REQ_OP_WRITE, 3, nr_pages), 0);
 		trace_stop(test);
