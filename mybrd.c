@@ -1023,7 +1023,7 @@ static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t las
 
 /**
  * mybrd_prepare_write - allocate the pages and nodes of a write before its first byte
- * @spare: gets a page for every hole but those that are filled already
+ * @spare: gets a page for each shared page, and for each hole but those that are filled already
  * @first: first index, in units of PAGE_SIZE
  * @last: last index, inclusive
  *
@@ -1257,19 +1257,13 @@ static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct 
 static struct page *mybrd_copy_shared(struct mybrd_store *store, pgoff_t index, struct page *page)
 {
 	struct page *old;
-	char *from, *to;
 
 	mybrd_section_begin(store, index);
 	old = mybrd_lookup_page(store, index);
 	if (old && !mybrd_ever_shared(old))
 		old = NULL;
-	if (old) {
-		from = kmap_local_page(old);
-		to = kmap_local_page(page);
-		copy_page(to, from);
-		kunmap_local(to);
-		kunmap_local(from);
-	}
+	if (old)
+		copy_highpage(page, old);
 	mybrd_section_end(store);
 	return old;
 }
@@ -1303,6 +1297,18 @@ static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 	if (!old || !mybrd_replace_page(spare->store, index, old, page))
 		mybrd_push_spare(spare, page, 1);
 	return 0;
+}
+
+/* The same for an operation that has no spare pages. */
+static noinline int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index, bool nowait)
+{
+	struct mybrd_spare spare;
+	int err;
+
+	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+	err = mybrd_cow_page(&spare, index);
+	mybrd_free_spare(&spare);
+	return err;
 }
 
 /*
@@ -1341,12 +1347,10 @@ static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots 
  */
 static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
-	struct mybrd_spare spare;
 	struct mybrd_slots found;
 	bool more = true;
 	int err = 0;
 
-	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
 	while (more && pos < end && !err) {
 		pgoff_t first = pos >> PAGE_SHIFT;
 
@@ -1356,11 +1360,10 @@ static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool no
 			pos = mybrd_zero_slots(store, &found, pos, end);
 		mybrd_section_end(store);
 		if (pos < end && store->shared && mybrd_is_shared_at(store, pos >> PAGE_SHIFT))
-			err = mybrd_cow_page(&spare, pos >> PAGE_SHIFT);
+			err = mybrd_cow_one_page(store, pos >> PAGE_SHIFT, nowait);
 		if (!nowait)
 			cond_resched();
 	}
-	mybrd_free_spare(&spare);
 	return err;
 }
 
@@ -2526,8 +2529,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_put_target);
 
 /*
  * Give the target the content that its origin has now.  The origin's queue is frozen, so that
- * no write is in the middle of a page when it becomes shared.  If there is no memory, the
- * target is empty.
+ * no write is in the middle of a page when it becomes shared.  Its size does not change under
+ * mybrd_clone_lock.  If there is no memory, the target is empty; other errors change nothing.
  */
 static int mybrd_clone_origin(struct mybrd_target *target)
 {
@@ -2544,11 +2547,6 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		       config->clone_of);
 		return -ENOENT;
 	}
-	/* Most of the work of a reset need not hold up the origin. */
-	mybrd_drop_differing(&target->store, &origin->store);
-
-	q = origin->disk->queue;
-	flags = mybrd_freeze_queue(q);
 	size = mybrd_size(origin);
 	/* At power on, a clone takes the size of its origin unless the user has set one. */
 	if (!target->disk && !config->size_set)
@@ -2557,19 +2555,27 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		pr_err("%s: clone_of='%s': its disk is being removed\n", target->disk_name,
 		       config->clone_of);
 		err = -ENOENT;
-	} else if (wanted < size || wanted & (config->blocksize - 1)) {
+		goto put;
+	}
+	if (wanted < size || wanted & (config->blocksize - 1)) {
 		pr_err("%s: size=%llu: must be at least that of %s, %llu, and a multiple of %u\n",
 		       target->disk_name, wanted, config->clone_of, size, config->blocksize);
 		err = -EINVAL;
-	} else {
-		err = mybrd_clone_store(&target->store, &origin->store);
+		goto put;
 	}
+
+	/* Most of the work of a reset need not hold up the origin. */
+	mybrd_drop_differing(&target->store, &origin->store);
+	q = origin->disk->queue;
+	flags = mybrd_freeze_queue(q);
+	err = mybrd_clone_store(&target->store, &origin->store);
 	mybrd_unfreeze_queue(q, flags);
-	mybrd_put_target(origin);
 	if (!err)
 		config->size = wanted;
 	else
 		mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+put:
+	mybrd_put_target(origin);
 	return err;
 }
 
@@ -2785,15 +2791,14 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
 VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
 	u64 old = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
-	int err;
+	int err = 0;
 
 	lockdep_assert_held(&target->power_lock);
+	mutex_lock(&mybrd_clone_lock);
 	if (size >= old) {
 		mybrd_set_size(target, size);
-		return 0;
+		goto unlock;
 	}
-
-	mutex_lock(&mybrd_clone_lock);
 	err = mybrd_claim(target);
 	if (err)
 		goto unlock;

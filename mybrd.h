@@ -8,7 +8,7 @@
  *
  *   target->power_lock	mutex		one target's configuration and whether it
  *					has a disk
- *   mybrd_clone_lock	mutex		cloning from a store, shrinking it and resetting it
+ *   mybrd_clone_lock	mutex		cloning from a disk, resizing it and resetting it
  *   disk->open_mutex	mutex		the block layer's; ->claimed, which keeps
  *					openers out
  *   frozen queue	block layer	->shared, more shares of pages, the disk's capacity

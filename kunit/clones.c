@@ -456,6 +456,20 @@ static void reset_a_clone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, charged(), 4L);
 }
 
+/* The origin has become larger than the clone: a reset is refused, and changes nothing. */
+static void reset_to_a_larger_origin(struct kunit *test)
+{
+	struct mybrd_target *golden = disks.golden;
+
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+	mutex_lock(&golden->power_lock);
+	KUNIT_EXPECT_EQ(test, mybrd_resize_target(golden, 2 * NR_PAGES * PAGE_SIZE), 0);
+	mutex_unlock(&golden->power_lock);
+	KUNIT_EXPECT_EQ(test, reset(disks.clone), -EINVAL);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xaa));
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0x11));
+}
+
 /*
  * A write to the origin has looked at a page, and is about to copy into it, when a clone gets
  * the page.  The clone waits for the write: it has the new content, or else it would change
@@ -591,6 +605,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(write_without_memory_when_alone),
 	KUNIT_CASE(two_writes_to_a_shared_page),
 	KUNIT_CASE(reset_a_clone),
+	KUNIT_CASE(reset_to_a_larger_origin),
 	KUNIT_CASE(reset_beside_a_write),
 	KUNIT_CASE(clones_beside_a_writer),
 	{}
