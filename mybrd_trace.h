@@ -51,8 +51,7 @@ TRACE_EVENT(mybrd_insert,
 		  __entry->index, __entry->hit ? "hit" : "miss")
 );
 
-/* A write has put a copy into the place of a page that other trees have. */
-TRACE_EVENT(mybrd_copy,
+DECLARE_EVENT_CLASS(mybrd_index,
 	TP_PROTO(const struct mybrd_store *store, pgoff_t index),
 	TP_ARGS(store, index),
 	TP_STRUCT__entry(
@@ -66,6 +65,11 @@ TRACE_EVENT(mybrd_copy,
 	TP_printk("dev=%d:%d index=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
 		  __entry->index)
 );
+
+/* A write has put a copy into the place of a page that other trees have. */
+DEFINE_EVENT(mybrd_index, mybrd_copy,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index),
+	TP_ARGS(store, index));
 
 /* A clone has got nr pages of its origin, of the leaf that begins at index or before. */
 TRACE_EVENT(mybrd_share,
@@ -113,20 +117,9 @@ DEFINE_EVENT(mybrd_batch, mybrd_free_batch,
 	TP_ARGS(store, batch, nr));
 
 /* Both inside the section: what lies between them is certainly protected. */
-TRACE_EVENT(mybrd_section_begin,
+DEFINE_EVENT(mybrd_index, mybrd_section_begin,
 	TP_PROTO(const struct mybrd_store *store, pgoff_t index),
-	TP_ARGS(store, index),
-	TP_STRUCT__entry(
-		__field(dev_t,		dev)
-		__field(pgoff_t,	index)
-	),
-	TP_fast_assign(
-		__entry->dev	= READ_ONCE(store->dev);
-		__entry->index	= index;
-	),
-	TP_printk("dev=%d:%d index=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
-		  __entry->index)
-);
+	TP_ARGS(store, index));
 
 TRACE_EVENT(mybrd_section_end,
 	TP_PROTO(const struct mybrd_store *store),

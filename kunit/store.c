@@ -735,9 +735,6 @@ static void insert_while_pages_are_on_their_way(struct kunit *test)
 		.nr_pages = 4, .peak_pages = 4, .inserts = 5, .frees = 1, .charged = 4 });
 }
 
-/* The flags of a write for reclaim (mybrd_write_gfp()) */
-#define RECLAIM_GFP	(GFP_ATOMIC | __GFP_NOMEMALLOC | __GFP_NOWARN)
-
 static int count_wake_up(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
 {
 	atomic_inc(entry->private);
@@ -755,7 +752,7 @@ static void leave_queue(void *entry)
  */
 static void prepare_for_reclaim_without_a_page(struct kunit *test)
 {
-	struct mybrd_spare *spare = new_spare(test, test->priv, RECLAIM_GFP, 0);
+	struct mybrd_spare *spare = new_spare(test, test->priv, MYBRD_GFP_RECLAIM, 0);
 	struct wait_queue_entry *entry = alloc_for(test, sizeof(*entry));
 	atomic_t *wake_ups = alloc_for(test, sizeof(*wake_ups));
 	unsigned int flags, tries;
@@ -802,7 +799,7 @@ NAMED_PARAM(stamp);
 static void stamp_after_a_wait_that_was_cut_short(struct kunit *test)
 {
 	const struct stamp_case *param = test->param_value;
-	gfp_t gfp = param->for_reclaim ? RECLAIM_GFP : MYBRD_GFP;
+	gfp_t gfp = param->for_reclaim ? MYBRD_GFP_RECLAIM : MYBRD_GFP;
 	const unsigned long lately = jiffies - HZ;
 	struct mybrd_store *store = test->priv;
 	struct mybrd_spare *spare = new_spare(test, store, gfp, 0);
