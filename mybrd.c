@@ -66,6 +66,7 @@
 #include <linux/debugfs.h>
 #include <linux/highmem.h>
 #include <linux/idr.h>
+#include <linux/jhash.h>
 #include <linux/kasan-checks.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -76,6 +77,7 @@
 #include <linux/ratelimit.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -102,10 +104,15 @@
  * written: a write copies it, and puts the copy into its own tree.  The tree that lets go of
  * a page last frees it.
  *
+ * A disk with a write cache has a second store, the undo log.  It has what a power cut brings
+ * back: for each index that was written since the last flush, the page that was there at the
+ * flush.  So a write copies a page that is stable, too, and moves the old one to the undo log.
+ * A flush discards the undo log, and a power cut swaps its pages back.
+ *
  * The life of a page, and what ->private means meanwhile:
  *
  *   spare	on spare->runs	first page of a run: the number of pages in the run
- *   stored	in a tree	the share state, 0 for a page that was never shared
+ *   stored	in a tree	MYBRD_FRESH, an odd share state, or 0
  *   unlinked	in a batch	the next page, or the store (bit 0 is set)
  */
 
@@ -268,17 +275,22 @@ static __always_inline bool mybrd_find_slots(struct mybrd_store *store, pgoff_t 
 }
 
 /*
- * Sharing: ->private of a stored page is 0 if the page was never shared.  Otherwise it is twice
- * the number of the other trees, plus one.  It stays odd when the last other tree lets go of
- * the page, because readers of that tree may still copy from it.  Only mybrd_no_shares()
+ * Sharing: ->private of a stored page is even if the page was never shared.  Otherwise it is
+ * twice the number of the other trees, plus one.  It stays odd when the last other tree lets go
+ * of the page, because readers of that tree may still copy from it.  Only mybrd_no_shares()
  * makes it 0 again, after a grace period.
  *
  * Shares are added under mybrd_clone_lock while the queue of the disk that has the page is
- * frozen, so that nobody is writing it.  store->shared is set then, and tells writes that they
+ * frozen, so that nobody is writing it.  store->cow is set then, and tells writes that they
  * have to look.
+ *
+ * MYBRD_FRESH marks a page that was put into the tree of a disk with a write cache after the
+ * last flush, and was never shared.  Such a disk may overwrite no other page.  A flush makes it
+ * 0.  On a disk without a cache, it is 0 from the beginning: store->fresh has the value.
  */
 #define MYBRD_WAS_SHARED	1L
 #define MYBRD_ONE_SHARE		2L
+#define MYBRD_FRESH		2L
 
 static atomic_long_t *mybrd_shares(struct page *page)
 {
@@ -287,7 +299,16 @@ static atomic_long_t *mybrd_shares(struct page *page)
 
 static bool mybrd_ever_shared(struct page *page)
 {
-	return atomic_long_read(mybrd_shares(page));
+	return atomic_long_read(mybrd_shares(page)) & MYBRD_WAS_SHARED;
+}
+
+/*
+ * Has a write to copy the page, because another tree or the undo log relies on its content?
+ * A page that was unlinked meanwhile looks like one, which makes the caller look again.
+ */
+static __always_inline bool mybrd_must_copy(const struct mybrd_store *store, struct page *page)
+{
+	return unlikely(store->cow) && atomic_long_read(mybrd_shares(page)) != store->fresh;
 }
 
 /* One more tree has the page.  Nobody else adds a share, and only other trees drop some. */
@@ -738,6 +759,93 @@ static bool mybrd_enough_nodes(struct mybrd_store *store, pgoff_t index, unsigne
 }
 
 /*
+ * The undo log.  An entry is a page, or one of two marks: MYBRD_UNDO_HOLE, the index was a hole
+ * at the last flush, or MYBRD_UNDO_NOTHING, it has not changed since.  A write reserves the
+ * entries of its range with MYBRD_UNDO_NOTHING before it changes anything.  So a change of the
+ * tree and of the log, under the locks of both, needs no memory and can't fail.
+ *
+ * Writes hold cache->lock shared.  Who makes pages stable holds it exclusively, or has the queue
+ * frozen: nobody writes a page in place while it becomes stable.
+ */
+static const long mybrd_undo_marks[2];
+#define MYBRD_UNDO_NOTHING	((void *)&mybrd_undo_marks[0])
+#define MYBRD_UNDO_HOLE		((void *)&mybrd_undo_marks[1])
+
+static bool mybrd_is_mark(const void *entry)
+{
+	return entry == MYBRD_UNDO_NOTHING || entry == MYBRD_UNDO_HOLE;
+}
+
+/*
+ * @index changes for the first time since the last flush, or not: then this does nothing.  Note
+ * what it was, a page or MYBRD_UNDO_HOLE.  Returns whether the log has it now.
+ */
+static bool mybrd_log_undo(struct mybrd_store *store, pgoff_t index, void *was)
+{
+	struct mybrd_store *undo = &store->cache->undo;
+	void __rcu **slot;
+	bool first;
+
+	lockdep_assert_held(&store->lock);
+	spin_lock_nested(&undo->lock, SINGLE_DEPTH_NESTING);
+	slot = radix_tree_lookup_slot(&undo->pages, index);
+	first = !WARN_ON_ONCE(!slot) &&
+		radix_tree_deref_slot_protected(slot, &undo->lock) == MYBRD_UNDO_NOTHING;
+	if (first)
+		radix_tree_replace_slot(&undo->pages, slot, was);
+	spin_unlock(&undo->lock);
+	return first;
+}
+
+/* Reserve the entry of an index, unless it is there.  The caller has called mybrd_preload(). */
+static int mybrd_reserve_entry(struct mybrd_store *undo, pgoff_t index)
+{
+	unsigned long nodes;
+	int err;
+
+	lockdep_assert_held(&undo->lock);
+	if (radix_tree_lookup(&undo->pages, index))
+		return 0;
+	nodes = mybrd_path_nodes(undo, index);
+	if (!mybrd_enough_nodes(undo, index, nodes))
+		return -ENOMEM;
+	err = radix_tree_insert(&undo->pages, index, MYBRD_UNDO_NOTHING);
+	if (!err) {
+		undo->nr_pages++;
+		mybrd_count_nodes(undo, nodes);
+	}
+	return err;
+}
+
+/* Reserve the entries of [first, last]. */
+static int mybrd_reserve_undo(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
+{
+	struct mybrd_store *undo = &spare->store->cache->undo;
+	unsigned int i;
+	int err;
+
+	spare->refused = MYBRD_NO_PAGE;
+	spare->since = jiffies;
+	do {
+		mybrd_preload(spare);
+		spin_lock(&undo->lock);
+		for (i = 0, err = 0; i < RADIX_TREE_MAP_SIZE && first <= last && !err; i++) {
+			err = mybrd_reserve_entry(undo, first);
+			if (!err)
+				first++;
+		}
+		spin_unlock(&undo->lock);
+		radix_tree_preload_end();
+		if (mybrd_may_sleep(spare))
+			cond_resched();
+	} while (first <= last && (!err || mybrd_wait_for_pages(spare)));
+
+	if (!err)
+		return 0;
+	return mybrd_may_sleep(spare) ? -ENOSPC : -EAGAIN;
+}
+
+/*
  * Fill a run of @nr holes within a leaf with @page and the pages that follow it in memory.
  * Returns how many it inserted, fewer than @nr if another write was first somewhere; -ENOSPC if
  * there is no memory for nodes; -EAGAIN if a write that may not sleep did not get it.
@@ -758,10 +866,14 @@ static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct pag
 		nodes = mybrd_path_nodes(store, index);
 		err = mybrd_enough_nodes(store, index, nodes) ? 0 : -ENOMEM;
 		while (!err && inserted < nr) {
-			set_page_private(page + inserted, 0);
+			set_page_private(page + inserted, store->fresh);
 			err = radix_tree_insert(&store->pages, index + inserted, page + inserted);
 			trace_mybrd_insert(store, index + inserted, !err);
-			inserted += !err;
+			if (err)
+				break;
+			if (store->cache)
+				mybrd_log_undo(store, index + inserted, MYBRD_UNDO_HOLE);
+			inserted++;
 		}
 		if (inserted) {
 			WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
@@ -816,43 +928,44 @@ static __always_inline unsigned long mybrd_holes(const struct mybrd_slots *slots
 }
 
 /* Has the slot a page that a write has to copy? */
-static bool mybrd_slot_is_shared(void __rcu **slot)
+static bool mybrd_slot_must_copy(const struct mybrd_store *store, void __rcu **slot)
 {
 	struct page *page = radix_tree_deref_slot(slot);
 
-	return page && !radix_tree_deref_retry(page) && mybrd_ever_shared(page);
+	return page && !radix_tree_deref_retry(page) && mybrd_must_copy(store, page);
 }
 
-static noinline unsigned long mybrd_shared_slots(void __rcu **slot, unsigned long nr)
+/* How many of the slots are such? */
+static noinline unsigned long mybrd_count_copies(const struct mybrd_store *store,
+						 const struct mybrd_slots *slots)
 {
-	void __rcu **end = slot + nr;
-	unsigned long shared = 0;
+	unsigned long copies = 0, i;
 
-	for (; slot < end; slot++)
-		shared += mybrd_slot_is_shared(slot);
-	return shared;
+	for (i = 0; i < slots->nr; i++)
+		copies += mybrd_slot_must_copy(store, slots->slot + i);
+	return copies;
 }
 
 /*
- * How many of [first, last] are holes?  And how many are shared pages, in a store that has
- * such?  The answer may be out of date at once.
+ * How many of [first, last] are holes?  And how many are pages that a write has to copy?  The
+ * answer may be out of date at once.
  */
 static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last,
-				       unsigned long *shared)
+				       unsigned long *copies)
 {
 	unsigned long holes = last - first + 1;
 	struct mybrd_slots found;
 	pgoff_t end;
 	bool more;
 
-	*shared = 0;
+	*copies = 0;
 	/* For a single hole, mybrd_find_slots() would search on to the next page. */
 	if (holes == 1) {
 		struct page *page;
 
 		mybrd_section_begin(store, first);
 		page = mybrd_lookup_page(store, first);
-		*shared = page && store->shared && mybrd_ever_shared(page);
+		*copies = page && mybrd_must_copy(store, page);
 		mybrd_section_end(store);
 		return !page;
 	}
@@ -861,8 +974,8 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 		more = mybrd_find_slots(store, first, last, &found);
 		if (more) {
 			holes -= found.nr - mybrd_holes(&found);
-			if (store->shared)
-				*shared += mybrd_shared_slots(found.slot, found.nr);
+			if (store->cow)
+				*copies += mybrd_count_copies(store, &found);
 			end = found.index + found.nr - 1;
 			more = end < last;
 			first = end + 1;
@@ -874,7 +987,7 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 }
 
 /*
- * Try to get a spare page for each hole and each shared page in [first, last].  A refused write
+ * Try to get a spare page for each hole and each page to copy in [first, last].  A refused write
  * counts them again while something is on its way, because another write may have filled or
  * copied them.  It holds no spare page while it waits for a limit: no two writes wait for
  * each other.  A write for reclaim holds none while it waits for memory, either.
@@ -957,26 +1070,30 @@ static bool mybrd_no_shares(struct mybrd_store *store, pgoff_t first, pgoff_t la
  */
 static bool mybrd_unshare(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
-	if (!mybrd_no_shares(store, first, last, false))
+	/* The undo log relies on pages that no other tree has, too. */
+	if (store->cache || !mybrd_no_shares(store, first, last, false))
 		return false;
 	synchronize_rcu();
 	return mybrd_no_shares(store, first, last, true);
 }
 
 /*
- * Get a spare page for each hole and each shared page in [first, last].  If there is no memory
- * to copy shared pages, see whether they need a copy.
+ * Get a spare page for each hole and each page to copy in [first, last].  If there is no memory
+ * to copy shared pages, see whether they need a copy.  With a write cache, get the slots of the
+ * undo log, too.
  */
 static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
 	int err = mybrd_try_for_holes(spare, first, last);
 
-	if (err != -ENOSPC || !spare->replaces)
-		return err;
-	if (!mybrd_may_sleep(spare))
-		return -EAGAIN;
-	if (mybrd_unshare(spare->store, first, last))
-		err = mybrd_try_for_holes(spare, first, last);
+	if (err == -ENOSPC && spare->replaces) {
+		if (!mybrd_may_sleep(spare))
+			return -EAGAIN;
+		if (mybrd_unshare(spare->store, first, last))
+			err = mybrd_try_for_holes(spare, first, last);
+	}
+	if (!err && spare->store->cache)
+		err = mybrd_reserve_undo(spare, first, last);
 	return err;
 }
 
@@ -1069,7 +1186,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
 struct mybrd_batch {
 	struct page	*pages;		/* the first of those that are to be freed, or NULL */
 	unsigned int	nr;		/* how many they are */
-	unsigned int	unlinked;	/* these, and those that other trees still have */
+	unsigned int	kept;		/* those that other trees still have */
+	unsigned int	unlinked;	/* all entries, with the marks of an undo log */
 };
 
 /* Add a page that no tree has any more. */
@@ -1108,8 +1226,12 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 		radix_tree_iter_delete(&store->pages, &iter, slot);
 		batch.unlinked++;
 		*first = index;
-		if (mybrd_drop_share(page))
-			mybrd_batch_add(&batch, store, page);
+		if (!mybrd_is_mark(page)) {
+			if (mybrd_drop_share(page))
+				mybrd_batch_add(&batch, store, page);
+			else
+				batch.kept++;
+		}
 		/* The iterator moves on if the leaf went with its last page, and may wrap to 0. */
 		leaf_freed = iter.index != index;
 		if (leaf_freed)
@@ -1120,7 +1242,7 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 	WRITE_ONCE(store->nr_pages, store->nr_pages - batch.unlinked);
 	atomic_long_sub(batch.nr, &mybrd_stored);
 	/* What other trees keep leaves this store's limit now, and the batch when it is freed. */
-	atomic_long_sub(batch.unlinked - batch.nr, &store->charged);
+	atomic_long_sub(batch.kept, &store->charged);
 	mybrd_count_nodes(store, store->nr_pages ? -nodes : -store->nr_nodes);
 	spin_unlock(&store->lock);
 
@@ -1216,8 +1338,8 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 EXPORT_SYMBOL_IF_KUNIT(mybrd_discard_pages);
 
 /*
- * Put @page into the place of a shared page: of @old, or of any if that is NULL.  Returns
- * false if there is none any more.
+ * Put @page into the place of a page that must be copied: of @old, or of any if that is NULL.
+ * Returns false if there is none any more.
  */
 static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct page *old,
 			       struct page *page)
@@ -1225,24 +1347,31 @@ static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct 
 	struct mybrd_batch batch = {};
 	struct page *there = NULL;
 	struct mybrd_slots found;
+	bool kept;
 
 	spin_lock(&store->lock);
 	if (mybrd_find_slots(store, index, index, &found))
 		there = radix_tree_deref_slot_protected(found.slot, &store->lock);
-	if (!there || !mybrd_ever_shared(there) || (old && there != old)) {
+	if (!there || !mybrd_must_copy(store, there) || (old && there != old)) {
 		spin_unlock(&store->lock);
 		return false;
 	}
-	set_page_private(page, 0);
+	set_page_private(page, store->fresh);
 	radix_tree_replace_slot(&store->pages, found.slot, page);
 	WRITE_ONCE(store->inserts, store->inserts + 1);
 	trace_mybrd_copy(store, index);
-	if (mybrd_drop_share(there)) {
-		mybrd_batch_add(&batch, store, there);
+	if (store->cache && mybrd_log_undo(store, index, there)) {
+		atomic_long_inc(&store->cache->undo.charged);
+		kept = true;
 	} else {
+		kept = !mybrd_drop_share(there);
+	}
+	if (kept) {
 		/* The old page stays stored elsewhere.  This store pays for the new one alone. */
 		atomic_long_inc(&mybrd_stored);
 		atomic_long_dec(&store->charged);
+	} else {
+		mybrd_batch_add(&batch, store, there);
 	}
 	spin_unlock(&store->lock);
 	mybrd_free_batch_later(store, &batch);
@@ -1250,17 +1379,17 @@ static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct 
 }
 
 /*
- * Copy the shared page at @index to @page.  Returns the shared page, or NULL if there is none.
- * The caller may only compare it, because it may be free by then.  If its memory is back at
- * @index, it is not shared: no share is added while this write is in the queue.
+ * Copy the page at @index to @page, if it is one that must be copied, and return it.  The caller
+ * may only compare it, because it may be free by then.  If its memory is back at @index, a write
+ * may overwrite it: none becomes shared or stable while this write is in the queue.
  */
-static struct page *mybrd_copy_shared(struct mybrd_store *store, pgoff_t index, struct page *page)
+static struct page *mybrd_copy_page(struct mybrd_store *store, pgoff_t index, struct page *page)
 {
 	struct page *old;
 
 	mybrd_section_begin(store, index);
 	old = mybrd_lookup_page(store, index);
-	if (old && !mybrd_ever_shared(old))
+	if (old && !mybrd_must_copy(store, old))
 		old = NULL;
 	if (old)
 		copy_highpage(page, old);
@@ -1268,19 +1397,19 @@ static struct page *mybrd_copy_shared(struct mybrd_store *store, pgoff_t index, 
 	return old;
 }
 
-static bool mybrd_is_shared_at(struct mybrd_store *store, pgoff_t index)
+static bool mybrd_must_copy_at(struct mybrd_store *store, pgoff_t index)
 {
 	struct page *page;
-	bool shared;
+	bool must;
 
 	mybrd_section_begin(store, index);
 	page = mybrd_lookup_page(store, index);
-	shared = page && mybrd_ever_shared(page);
+	must = page && mybrd_must_copy(store, page);
 	mybrd_section_end(store);
-	return shared;
+	return must;
 }
 
-/* Replace the shared page at @index by a copy, unless another write was first. */
+/* Replace the page at @index by a copy, unless another write was first. */
 static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 {
 	struct page *page, *old;
@@ -1293,7 +1422,7 @@ static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 			return err;
 	}
 	page = mybrd_pop_spare(spare, &nr);
-	old = mybrd_copy_shared(spare->store, index, page);
+	old = mybrd_copy_page(spare->store, index, page);
 	if (!old || !mybrd_replace_page(spare->store, index, old, page))
 		mybrd_push_spare(spare, page, 1);
 	return 0;
@@ -1312,8 +1441,8 @@ static noinline int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index,
 }
 
 /*
- * Zero the pages that [pos, end) has of the slots found, up to a shared one.  Returns where it
- * stopped.
+ * Zero the pages that [pos, end) has of the slots found, up to one that must be copied.  Returns
+ * where it stopped.
  */
 static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots *found, u64 pos,
 			    u64 end)
@@ -1332,7 +1461,7 @@ static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots 
 			break;
 		if (!page)
 			continue;
-		if (store->shared && mybrd_ever_shared(page))
+		if (mybrd_must_copy(store, page))
 			break;
 		ours = kmap_local_page(page);
 		mybrd_zero(ours + from, to - from);
@@ -1343,7 +1472,7 @@ static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots 
 
 /*
  * Zero the existing pages of [pos, end), in bytes, in place.  Holes stay holes.  Returns an
- * error if there is no memory to copy a shared page.
+ * error if there is no memory to copy a page that must not be overwritten.
  */
 static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
@@ -1359,7 +1488,7 @@ static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool no
 		if (more)
 			pos = mybrd_zero_slots(store, &found, pos, end);
 		mybrd_section_end(store);
-		if (pos < end && store->shared && mybrd_is_shared_at(store, pos >> PAGE_SHIFT))
+		if (pos < end && store->cow && mybrd_must_copy_at(store, pos >> PAGE_SHIFT))
 			err = mybrd_cow_one_page(store, pos >> PAGE_SHIFT, nowait);
 		if (!nowait)
 			cond_resched();
@@ -1406,7 +1535,7 @@ VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 		pgoff_t first = 0;
 
 		batch = mybrd_unlink_batch(store, &first, ULONG_MAX);
-		if (store->shared)
+		if (store->cow)
 			mybrd_free_batch_later(store, &batch);
 		else if (batch.pages)
 			mybrd_free_batch(batch.pages, &nr);
@@ -1534,8 +1663,8 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 	if (store->max_pages != ULONG_MAX && atomic_long_read(&store->waiting))
 		rcu_barrier();
 	/* I/O reads this plainly, and there is none now.  sysfs reads it at any time. */
-	WRITE_ONCE(store->shared, true);
-	WRITE_ONCE(origin->shared, true);
+	WRITE_ONCE(store->cow, true);
+	WRITE_ONCE(origin->cow, true);
 	do {
 		mybrd_preload(&spare);
 		mybrd_section_begin(origin, index);
@@ -1553,6 +1682,222 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_clone_store);
+
+/**
+ * mybrd_add_cache - give an empty store a write cache
+ * @store: the store
+ *
+ * Context: process, sleeps; nobody may use the store yet.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+VISIBLE_IF_KUNIT int mybrd_add_cache(struct mybrd_store *store)
+{
+	struct mybrd_cache *cache = kzalloc(sizeof(*cache), GFP_KERNEL);
+
+	if (!cache)
+		return -ENOMEM;
+	init_rwsem(&cache->lock);
+	mybrd_store_init(&cache->undo);
+	/* Readers may still copy from a page that has come to the undo log. */
+	cache->undo.cow = true;
+	store->cache = cache;
+	store->fresh = MYBRD_FRESH;
+	store->cow = true;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_add_cache);
+
+/**
+ * mybrd_drop_cache - free the write cache of a store, if it has one
+ * @store: the store, empty
+ *
+ * Context: process, sleeps; nobody uses the store any more.
+ */
+VISIBLE_IF_KUNIT void mybrd_drop_cache(struct mybrd_store *store)
+{
+	struct mybrd_cache *cache = store->cache;
+
+	if (!cache)
+		return;
+	mybrd_store_empty(&cache->undo);
+	rcu_barrier();
+	WARN_ON(atomic_long_read(&cache->undo.charged));
+	store->cache = NULL;
+	kfree(cache);
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_drop_cache);
+
+/* The next entry of the undo log in [*index, last] that is not MYBRD_UNDO_NOTHING, or NULL */
+static void *mybrd_next_undo(struct mybrd_store *undo, pgoff_t *index, pgoff_t last)
+{
+	struct mybrd_slots found;
+	void *entry = NULL;
+	bool more = true;
+	unsigned long i;
+
+	while (more && !entry) {
+		rcu_read_lock();
+		more = mybrd_find_slots(undo, *index, last, &found);
+		for (i = 0; i < found.nr && !entry; i++) {
+			entry = radix_tree_deref_slot(found.slot + i);
+			if (entry == MYBRD_UNDO_NOTHING || radix_tree_deref_retry(entry))
+				entry = NULL;
+			*index = found.index + i;
+		}
+		rcu_read_unlock();
+		if (!entry) {
+			*index = found.index + found.nr;
+			more = more && *index && *index <= last;
+			cond_resched();
+		}
+	}
+	return entry;
+}
+
+/**
+ * mybrd_make_stable - have what is in a range survive a power cut
+ * @store: a store with a write cache
+ * @first: first index, in units of PAGE_SIZE
+ * @last: last index, inclusive
+ *
+ * Context: process, sleeps; cache->lock is held exclusively, or nobody writes.
+ */
+VISIBLE_IF_KUNIT void mybrd_make_stable(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+{
+	struct mybrd_store *undo = &store->cache->undo;
+	pgoff_t index = first;
+
+	while (mybrd_next_undo(undo, &index, last)) {
+		struct page *page;
+
+		rcu_read_lock();
+		page = mybrd_lookup_page(store, index);
+		if (page && !mybrd_ever_shared(page))
+			atomic_long_set(mybrd_shares(page), 0);
+		rcu_read_unlock();
+		if (index == last)
+			break;
+		index++;
+	}
+	trace_mybrd_flush(store, first, undo->nr_pages);
+	if (READ_ONCE(undo->nr_pages))
+		mybrd_discard_pages(undo, first, last, false);
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_make_stable);
+
+/* Does the sector survive the power cut?  All sectors of a block have the fate of the first. */
+static bool mybrd_survives(const struct mybrd_cut *cut, u64 sector)
+{
+	switch (cut->how) {
+	case MYBRD_CUT_KEEP:
+		return true;
+	case MYBRD_CUT_SEED:
+		sector &= ~(u64)(cut->block_sectors - 1);
+		return jhash_3words(lower_32_bits(sector), upper_32_bits(sector),
+				    upper_32_bits(cut->seed), lower_32_bits(cut->seed)) & 1;
+	default:
+		return false;
+	}
+}
+
+/* How many sectors of a page survive? */
+static unsigned int mybrd_survivors(const struct mybrd_cut *cut, pgoff_t index)
+{
+	unsigned int survivors = 0, i;
+
+	for (i = 0; i < PAGE_SECTORS; i++)
+		survivors += mybrd_survives(cut, ((u64)index << PAGE_SECTORS_SHIFT) + i);
+	return survivors;
+}
+
+/* Put back what the page at @index was at the last flush.  The log gets what it is now. */
+static void mybrd_swap_back(struct mybrd_store *store, pgoff_t index)
+{
+	struct mybrd_store *undo = &store->cache->undo;
+	void __rcu **theirs, **ours;
+	struct page *was, *is;
+
+	spin_lock(&store->lock);
+	spin_lock_nested(&undo->lock, SINGLE_DEPTH_NESTING);
+	ours = radix_tree_lookup_slot(&store->pages, index);
+	theirs = radix_tree_lookup_slot(&undo->pages, index);
+	if (!WARN_ON_ONCE(!ours || !theirs)) {
+		is = radix_tree_deref_slot_protected(ours, &store->lock);
+		was = radix_tree_deref_slot_protected(theirs, &undo->lock);
+		radix_tree_replace_slot(&store->pages, ours, was);
+		radix_tree_replace_slot(&undo->pages, theirs, is);
+	}
+	spin_unlock(&undo->lock);
+	spin_unlock(&store->lock);
+}
+
+/* Put back the sectors of a page that do not survive.  No other tree has the page. */
+static void mybrd_put_sectors_back(struct mybrd_store *store, const struct mybrd_cut *cut,
+				   pgoff_t index, void *was)
+{
+	char *ours, *old = NULL;
+	unsigned int i;
+
+	rcu_read_lock();
+	ours = kmap_local_page(mybrd_lookup_page(store, index));
+	if (was != MYBRD_UNDO_HOLE)
+		old = kmap_local_page(was);
+	for (i = 0; i < PAGE_SECTORS; i++) {
+		unsigned int offset = i << SECTOR_SHIFT;
+
+		if (mybrd_survives(cut, ((u64)index << PAGE_SECTORS_SHIFT) + i))
+			continue;
+		if (old)
+			memcpy(ours + offset, old + offset, SECTOR_SIZE);
+		else
+			memset(ours + offset, 0, SECTOR_SIZE);
+	}
+	if (old)
+		kunmap_local(old);
+	kunmap_local(ours);
+	rcu_read_unlock();
+}
+
+/**
+ * mybrd_roll_back - undo what a power cut loses, and make the rest stable
+ * @store: a store with a write cache
+ * @cut: how the power is cut
+ *
+ * A sector of the disk has the content of the last flush afterwards, or the latest.
+ *
+ * Context: process, sleeps; the queue is frozen.
+ *
+ * Return: 0; -ENOSPC if there is no memory to copy pages that clones have and that survive in
+ * part, and then nothing is undone.
+ */
+VISIBLE_IF_KUNIT int mybrd_roll_back(struct mybrd_store *store, const struct mybrd_cut *cut)
+{
+	struct mybrd_store *undo = &store->cache->undo;
+	unsigned int survivors;
+	pgoff_t index;
+	void *was;
+	int err = 0;
+
+	for (index = 0; !err && mybrd_next_undo(undo, &index, ULONG_MAX); index++) {
+		survivors = mybrd_survivors(cut, index);
+		if (survivors && survivors < PAGE_SECTORS && mybrd_must_copy_at(store, index))
+			err = mybrd_cow_one_page(store, index, false);
+	}
+	for (index = 0; !err && (was = mybrd_next_undo(undo, &index, ULONG_MAX)); index++) {
+		survivors = mybrd_survivors(cut, index);
+		if (survivors && survivors < PAGE_SECTORS)
+			mybrd_put_sectors_back(store, cut, index, was);
+		else if (!survivors && was == MYBRD_UNDO_HOLE)
+			mybrd_discard_pages(store, index, index, false);
+		else if (!survivors)
+			mybrd_swap_back(store, index);
+	}
+	if (!err)
+		mybrd_make_stable(store, 0, ULONG_MAX);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_roll_back);
 
 /*
  * Block I/O
@@ -1724,18 +2069,11 @@ static bool mybrd_is_page(const struct mybrd_io *io)
 	       (MYBRD_RUNS || !offset_in_page(io->cur.bv->bv_offset));
 }
 
-/* Must a write copy the page, as other trees have it, too?  Then it does not write it. */
-static __always_inline bool mybrd_must_cow(const struct mybrd_store *store, struct page *page)
-{
-	return unlikely(store->shared) && mybrd_ever_shared(page);
-}
-
 /*
  * Read or write one whole page, as most bios do, with one look-up and one copy.  Returns
  * false, and has done nothing, if the bio is anything else or the page is a hole or shared.
  */
-static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio,
-					  sector_t capacity)
+static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const struct bio *bio)
 {
 	sector_t sector = bio->bi_iter.bi_sector;
 	struct mybrd_io io = { .store = &target->store };
@@ -1743,7 +2081,7 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 
 	if (bio->bi_iter.bi_size != PAGE_SIZE ||
 	    (bio_op(bio) != REQ_OP_READ && bio_op(bio) != REQ_OP_WRITE) ||
-	    sector & (PAGE_SECTORS - 1) || sector + PAGE_SECTORS > capacity)
+	    sector & (PAGE_SECTORS - 1) || sector + PAGE_SECTORS > io.store->capacity)
 		return false;
 
 	mybrd_section_begin(io.store, sector >> PAGE_SECTORS_SHIFT);
@@ -1755,7 +2093,8 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 		io.how = MYBRD_READ;
 		mybrd_copy_part(&io, page, 0, PAGE_SIZE);
 	} else {
-		if (mybrd_must_cow(io.store, page))
+		/* With a write cache, a write holds cache->lock. */
+		if (mybrd_must_copy(io.store, page) || io.store->fresh)
 			goto miss;
 		io.how = MYBRD_OVERWRITE;
 		mybrd_copy_part(&io, page, 0, PAGE_SIZE);
@@ -1848,15 +2187,15 @@ static struct page *mybrd_run_end(void __rcu ***slot, void __rcu **end, struct p
 static __always_inline void mybrd_copy_slots(struct mybrd_io *io, const struct mybrd_slots *slots)
 {
 	void __rcu **slot = slots->slot, **end = slot + slots->nr;
-	/* A run may go beyond a shared page: where there are some, write page by page. */
-	bool single = io->how != MYBRD_READ && io->store->shared;
+	/* A run may go beyond a page that must be copied: write page by page there. */
+	bool single = io->how != MYBRD_READ && io->store->cow;
 
 	while (slot < end) {
 		struct page *page = radix_tree_deref_slot(slot), *next;
 		u64 bytes;
 
 		if (!page || radix_tree_deref_retry(page) ||
-		    (io->how != MYBRD_READ && mybrd_must_cow(io->store, page)))
+		    (io->how != MYBRD_READ && mybrd_must_copy(io->store, page)))
 			break;
 		next = mybrd_run_end(&slot, single ? slot + 1 : end, page);
 		trace_mybrd_lookup(io->store, io->cur.pos >> PAGE_SHIFT, next - page, true);
@@ -1870,7 +2209,7 @@ static __always_inline bool mybrd_may_overwrite(const struct mybrd_io *io,
 						const struct mybrd_slots *slots)
 {
 	return !mybrd_holes(slots) &&
-	       !(io->store->shared && mybrd_shared_slots(slots->slot, slots->nr));
+	       !(io->store->cow && mybrd_count_copies(io->store, slots));
 }
 
 /*
@@ -1892,7 +2231,7 @@ static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 	hole = found.index - index;
 	if (hole)
 		trace_mybrd_lookup(io->store, index, hole, false);
-	else if (io->how == MYBRD_FILL && io->store->shared && mybrd_slot_is_shared(found.slot))
+	else if (io->how == MYBRD_FILL && mybrd_slot_must_copy(io->store, found.slot))
 		hole = 1;
 	else if (io->how != MYBRD_OVERWRITE ||
 		 (found.nr == last - index + 1 && mybrd_may_overwrite(io, &found)))
@@ -1944,7 +2283,7 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
  * A write is at a shared page.  A page with the new content takes its place if the write
  * covers it whole.  Otherwise a copy of the old one does, and the caller looks again.
  */
-static int mybrd_write_shared(struct mybrd_io *io)
+static int mybrd_write_copy(struct mybrd_io *io)
 {
 	pgoff_t index = io->cur.pos >> PAGE_SHIFT;
 	struct mybrd_spare *spare = io->spare;
@@ -1971,8 +2310,8 @@ static noinline int mybrd_at_hole(struct mybrd_io *io, unsigned int hole)
 		mybrd_read_hole(io, hole);
 		return 0;
 	}
-	if (io->store->shared && mybrd_is_shared_at(io->store, io->cur.pos >> PAGE_SHIFT))
-		return mybrd_write_shared(io);
+	if (io->store->cow && mybrd_must_copy_at(io->store, io->cur.pos >> PAGE_SHIFT))
+		return mybrd_write_copy(io);
 	return mybrd_fill_hole(io, hole);
 }
 
@@ -2101,50 +2440,27 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 	return mybrd_write_holes(store, bio, bytes, wait);
 }
 
-/* In sectors */
-static sector_t mybrd_capacity(struct gendisk *disk)
-{
-	/*
-	 * Benign race: del_gendisk() sets it to 0 while bios are in flight, which may
-	 * fail or not.  All other changes wait for such bios (mybrd_set_size()).
-	 */
-	return data_race(get_capacity(disk));
-}
-
-/* In bytes */
-static u64 mybrd_size(struct mybrd_target *target)
-{
-	return (u64)mybrd_capacity(target->disk) << SECTOR_SHIFT;
-}
-
-/* One bio, or a request's chain of them, of @bytes in all. */
-static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
+/* One bio, or a request's chain of them, of @bytes in all, which are on the disk. */
+static int mybrd_do_op(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
 		       enum mybrd_wait *wait)
 {
-	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	u64 end = pos + bytes, size = mybrd_size(target);
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT, end = pos + bytes;
 	bool nowait = *wait == MYBRD_NOWAIT;
 	int err;
 
-	/* The block layer checks this, too, but not for bios that come through a partition. */
-	if (end > size)
-		return -EIO;
-	if (nowait && bytes > MYBRD_NOWAIT_BYTES)
-		return -EAGAIN;
-
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return mybrd_read(&target->store, bio, bytes, nowait);
+		return mybrd_read(store, bio, bytes, nowait);
 	case REQ_OP_WRITE:
-		return mybrd_write(&target->store, bio, bytes, wait);
+		return mybrd_write(store, bio, bytes, wait);
 	case REQ_OP_WRITE_ZEROES:
 	case REQ_OP_DISCARD:
 		if (bio->bi_opf & REQ_NOUNMAP)
-			return mybrd_zero_range(&target->store, pos, end, nowait);
+			return mybrd_zero_range(store, pos, end, nowait);
 		/* The last page counts as whole even where the disk ends inside it. */
-		if (end == size)
+		if (end >> SECTOR_SHIFT == store->capacity)
 			end = round_up(end, PAGE_SIZE);
-		err = mybrd_discard(&target->store, pos, end, nowait);
+		err = mybrd_discard(store, pos, end, nowait);
 		/* A discard is a hint: it may leave the parts of pages at its ends. */
 		return err == -ENOSPC && bio_op(bio) == REQ_OP_DISCARD ? 0 : err;
 	case REQ_OP_FLUSH:
@@ -2152,6 +2468,103 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+/* Make all stable that was completed before. */
+static void mybrd_flush(struct mybrd_store *store)
+{
+	atomic_long_inc(&store->flushes);
+	if (!store->cache)
+		return;
+	down_write(&store->cache->lock);
+	mybrd_make_stable(store, 0, ULONG_MAX);
+	up_write(&store->cache->lock);
+}
+
+/*
+ * A write, discard or zeroing of a disk with a write cache.  Only writes go on side by side: what
+ * is discarded is stable at once, so a discard changes the log, too.
+ */
+static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
+			       unsigned int bytes, enum mybrd_wait *wait)
+{
+	struct mybrd_cache *cache = store->cache;
+	pgoff_t first = bio->bi_iter.bi_sector >> PAGE_SECTORS_SHIFT;
+	pgoff_t last = (((u64)bio->bi_iter.bi_sector << SECTOR_SHIFT) + bytes - 1) >> PAGE_SHIFT;
+	int err;
+
+	if (bio_op(bio) != REQ_OP_WRITE) {
+		if (*wait == MYBRD_NOWAIT)
+			return -EAGAIN;
+		down_write(&cache->lock);
+		if (!(bio->bi_opf & REQ_NOUNMAP))
+			mybrd_make_stable(store, first, last);
+		err = mybrd_do_op(store, bio, bytes, wait);
+		up_write(&cache->lock);
+		return err;
+	}
+	if (*wait != MYBRD_NOWAIT)
+		down_read(&cache->lock);
+	else if (!down_read_trylock(&cache->lock))
+		return -EAGAIN;
+	err = mybrd_do_op(store, bio, bytes, wait);
+	up_read(&cache->lock);
+	return err;
+}
+
+/*
+ * The same for a disk with a write cache.  @flags is of REQ_PREFLUSH, REQ_FUA and REQ_ATOMIC.  If
+ * there is no memory for a copy, a flush gives some back.  An atomic write is stable when it
+ * completes, so that a power cut never leaves a part of it.
+ */
+static int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
+			   enum mybrd_wait *wait, blk_opf_t flags)
+{
+	struct mybrd_store *store = &target->store;
+	enum mybrd_wait first_wait = *wait;
+	sector_t sector = bio->bi_iter.bi_sector;
+	int err;
+
+	if (!mybrd_writes_back(target->disk->queue))
+		flags |= REQ_FUA;
+	if (*wait == MYBRD_NOWAIT && flags)
+		return -EAGAIN;
+	if (flags & REQ_PREFLUSH)
+		mybrd_flush(store);
+	if (!bytes)
+		return 0;
+
+	err = mybrd_change_cached(store, bio, bytes, wait);
+	if (err == -ENOSPC && READ_ONCE(store->cache->undo.nr_pages)) {
+		mybrd_flush(store);
+		*wait = first_wait;
+		err = mybrd_change_cached(store, bio, bytes, wait);
+	}
+	if (!err && flags & (REQ_FUA | REQ_ATOMIC)) {
+		down_write(&store->cache->lock);
+		mybrd_make_stable(store, sector >> PAGE_SECTORS_SHIFT,
+				  (((u64)sector << SECTOR_SHIFT) + bytes - 1) >> PAGE_SHIFT);
+		up_write(&store->cache->lock);
+	}
+	return err;
+}
+
+/* @opf: the operation and flags of the bio, or of the request, which has been flushed for */
+static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
+		       enum mybrd_wait *wait, blk_opf_t opf)
+{
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
+	u64 size = (u64)target->store.capacity << SECTOR_SHIFT;
+
+	/* The block layer checks this, too, but not for bios that come through a partition. */
+	if (pos + bytes > size || !size)
+		return -EIO;
+	if (*wait == MYBRD_NOWAIT && bytes > MYBRD_NOWAIT_BYTES)
+		return -EAGAIN;
+	if (target->store.cache && op_is_write(bio_op(bio)))
+		return mybrd_do_cached(target, bio, bytes, wait,
+				       opf & (REQ_PREFLUSH | REQ_FUA | REQ_ATOMIC));
+	return mybrd_do_op(&target->store, bio, bytes, wait);
 }
 
 /* The status of an I/O that is over.  Counts the writes that were refused for want of space. */
@@ -2163,7 +2576,7 @@ static blk_status_t mybrd_status(struct mybrd_target *target, int err)
 }
 
 /*
- * The two front ends.  There is no cache to flush: FLUSH and FUA are done when the copy is.
+ * The two front ends.
  */
 
 /*
@@ -2193,8 +2606,8 @@ static noinline void mybrd_submit_slow(struct bio *bio)
 	/* A nowait bio is counted at its end, because one that is sent back is no I/O. */
 	if (stat && !nowait)
 		mybrd_start_io_acct(bio, start);
-	if (!mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
-		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, &wait);
+	if (!mybrd_rw_page(disk->private_data, bio))
+		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, &wait, bio->bi_opf);
 	if (err == -EAGAIN) {
 		bio_wouldblock_error(bio);
 		return;
@@ -2213,7 +2626,7 @@ static void mybrd_submit_bio(struct bio *bio)
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 
 	if (!blk_queue_io_stat(disk->queue) &&
-	    mybrd_rw_page(disk->private_data, bio, mybrd_capacity(disk)))
+	    mybrd_rw_page(disk->private_data, bio))
 		bio_endio(bio);
 	else
 		mybrd_submit_slow(bio);
@@ -2231,10 +2644,20 @@ static void mybrd_write_each(struct mybrd_target *target, struct request *rq, en
 
 	do {
 		bytes = rq->bio->bi_iter.bi_size;
-		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, &wait));
+		status = mybrd_status(target, mybrd_do_io(target, rq->bio, bytes, &wait,
+							  rq->cmd_flags));
 		first_error = first_error ?: status;
 	} while (blk_update_request(rq, status, bytes));
 	__blk_mq_end_request(rq, first_error);
+}
+
+/* A request for a flush.  In bio mode, a write bio of no bytes is one. */
+static int mybrd_do_flush(struct mybrd_target *target)
+{
+	if (!target->store.capacity)
+		return -EIO;
+	mybrd_flush(&target->store);
+	return 0;
 }
 
 /*
@@ -2261,8 +2684,10 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 		mybrd_write_each(target, rq, wait);
 		return BLK_STS_OK;
 	}
-	if (bio && (merged || !mybrd_rw_page(target, bio, mybrd_capacity(target->disk))))
-		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), &wait);
+	if (!bio)
+		err = mybrd_do_flush(target);
+	else if (merged || !mybrd_rw_page(target, bio))
+		err = mybrd_do_io(target, bio, blk_rq_bytes(rq), &wait, rq->cmd_flags);
 	if (merged && err == -ENOSPC)
 		mybrd_write_each(target, rq, wait);
 	else
@@ -2425,6 +2850,12 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 	return target;
 }
 
+/* The capacity of the disk, in bytes.  del_gendisk() sets it to 0. */
+static u64 mybrd_size(struct mybrd_target *target)
+{
+	return (u64)data_race(get_capacity(target->disk)) << SECTOR_SHIFT;
+}
+
 /* Undo mybrd_alloc_target().  The name is free from here on. */
 static void mybrd_free_target(struct mybrd_target *target)
 {
@@ -2574,6 +3005,8 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		config->size = wanted;
 	else
 		mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+	if (target->store.cache)
+		mybrd_make_stable(&target->store, 0, ULONG_MAX);
 put:
 	mybrd_put_target(origin);
 	return err;
@@ -2595,7 +3028,9 @@ static int mybrd_power_on(struct mybrd_target *target)
 	refcount_set(&target->ref, 1);
 	reinit_completion(&target->released);
 
-	if (*config->clone_of) {
+	if (config->write_cache)
+		err = mybrd_add_cache(&target->store);
+	if (!err && *config->clone_of) {
 		mutex_lock(&mybrd_clone_lock);
 		err = mybrd_clone_origin(target);
 		mutex_unlock(&mybrd_clone_lock);
@@ -2612,7 +3047,8 @@ static int mybrd_power_on(struct mybrd_target *target)
 	disk->fops = set ? &mybrd_mq_fops : &mybrd_bio_fops;
 	disk->private_data = target;
 	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
-	set_capacity(disk, config->size >> SECTOR_SHIFT);
+	target->store.capacity = config->size >> SECTOR_SHIFT;
+	set_capacity(disk, target->store.capacity);
 
 	/* An empty disk has no partitions to look for yet. */
 	if (!target->store.nr_pages)
@@ -2622,9 +3058,12 @@ static int mybrd_power_on(struct mybrd_target *target)
 		goto err_put;
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
+	if (target->store.cache)
+		WRITE_ONCE(target->store.cache->undo.dev, disk_devt(disk));
 	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
 					      &mybrd_target_fops);
 	trace_mybrd_target_add(target->disk_name);
+	target->state = MYBRD_ON;
 	mutex_lock(&mybrd_targets_lock);
 	list_add_tail_rcu(&target->live, &mybrd_targets);
 	mutex_unlock(&mybrd_targets_lock);
@@ -2633,19 +3072,20 @@ static int mybrd_power_on(struct mybrd_target *target)
 err_put:
 	mybrd_free_disk(target);
 	mybrd_store_empty(&target->store);
-	if (target->store.shared)
+	if (target->store.cow)
 		rcu_barrier();
+	mybrd_drop_cache(&target->store);
 	target->config.size = size;
 	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
 	return err;
 }
 
 /*
- * Take down live targets, chained through ->doomed, with one grace period and one barrier
- * for all of them.  Sleeps until the last reference to each is dropped.  The caller makes
- * sure that nobody else takes them down.
+ * Take the disks of live targets out of the system, with their data.  The targets are chained
+ * through ->doomed, and wait for one grace period and one barrier together.  Sleeps until the
+ * last reference to each is dropped.  The caller makes sure that nobody else takes them down.
  */
-static void mybrd_power_off(struct list_head *doomed)
+static void mybrd_detach(struct list_head *doomed)
 {
 	struct mybrd_target *target;
 	unsigned int nr = 0;
@@ -2684,7 +3124,19 @@ static void mybrd_power_off(struct list_head *doomed)
 	list_for_each_entry(target, doomed, doomed) {
 		WARN_ON(atomic_long_read(&target->store.waiting));
 		WARN_ON(atomic_long_read(&target->store.charged));
+		mybrd_drop_cache(&target->store);
+	}
+}
+
+/* The same, and then free the disks, which nobody has open. */
+static void mybrd_power_off(struct list_head *doomed)
+{
+	struct mybrd_target *target;
+
+	mybrd_detach(doomed);
+	list_for_each_entry(target, doomed, doomed) {
 		mybrd_free_disk(target);
+		target->state = MYBRD_OFF;
 	}
 }
 
@@ -2770,6 +3222,7 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
 	char *resized[2] = { "RESIZE=1" };
 	unsigned int flags = mybrd_freeze_queue(q);
 
+	target->store.capacity = size >> SECTOR_SHIFT;
 	set_capacity(target->disk, size >> SECTOR_SHIFT);
 	mybrd_unfreeze_queue(q, flags);
 	kobject_uevent_env(&disk_to_dev(target->disk)->kobj, KOBJ_CHANGE, resized);
@@ -2809,12 +3262,21 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 		mybrd_set_size(target, old);
 	else
 		mybrd_discard(&target->store, size, round_up(old, PAGE_SIZE), false);
+	if (target->store.cache)
+		mybrd_make_stable(&target->store, 0, ULONG_MAX);
 	mybrd_unclaim(target);
 unlock:
 	mutex_unlock(&mybrd_clone_lock);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
+
+static void mybrd_empty_target(struct mybrd_target *target)
+{
+	mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+	if (target->store.cache)
+		mybrd_make_stable(&target->store, 0, ULONG_MAX);
+}
 
 /**
  * mybrd_reset_target - go back to the content that the disk began with
@@ -2840,7 +3302,7 @@ VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 	if (*target->config.clone_of)
 		err = mybrd_clone_origin(target);
 	else
-		mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+		mybrd_empty_target(target);
 	/* The next opener of the whole disk looks for the partitions of the new content. */
 	set_bit(GD_NEED_PART_SCAN, &disk->state);
 	mybrd_unclaim(target);
@@ -2850,6 +3312,121 @@ unlock:
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_reset_target);
+
+/**
+ * mybrd_cut_target - cut the power of a disk
+ * @target: a live target, its power_lock held
+ * @cut: what becomes of writes that were not flushed
+ *
+ * I/O in flight completes.  From then on all I/O fails with EIO, and flushes do, too.  The disk
+ * may be open and mounted.
+ *
+ * Context: process, may sleep.
+ *
+ * Return: 0; -ENODEV if the disk has no power; -ENOSPC if there is no memory to keep a part of
+ * a page that a clone has, and then the disk goes on.
+ */
+VISIBLE_IF_KUNIT int mybrd_cut_target(struct mybrd_target *target, struct mybrd_cut *cut)
+{
+	struct mybrd_store *store = &target->store;
+	struct request_queue *q;
+	unsigned int flags;
+	int err = 0;
+
+	lockdep_assert_held(&target->power_lock);
+	if (target->state != MYBRD_ON)
+		return -ENODEV;
+	cut->block_sectors = target->config.blocksize >> SECTOR_SHIFT;
+	mutex_lock(&mybrd_clone_lock);
+	q = target->disk->queue;
+	flags = mybrd_freeze_queue(q);
+	/* If the user has said that there is no cache, nobody has flushed it. */
+	if (store->cache && !mybrd_writes_back(q))
+		cut->how = MYBRD_CUT_KEEP;
+	if (store->cache)
+		err = mybrd_roll_back(store, cut);
+	if (!err) {
+		store->capacity = 0;
+		WRITE_ONCE(store->cuts, store->cuts + 1);
+		target->state = MYBRD_CUT;
+		trace_mybrd_cut(target->disk_name, cut->how, cut->seed);
+	}
+	mybrd_unfreeze_queue(q, flags);
+	mutex_unlock(&mybrd_clone_lock);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_cut_target);
+
+/**
+ * mybrd_restore_target - give a disk its power back after a cut
+ * @target: a target after mybrd_cut_target(), its power_lock held
+ *
+ * The disk is the same, with what has survived.
+ *
+ * Context: process, may sleep.
+ *
+ * Return: 0; -EBUSY if the disk is still open: what it has cached may be lost.
+ */
+VISIBLE_IF_KUNIT int mybrd_restore_target(struct mybrd_target *target)
+{
+	struct gendisk *disk = target->disk;
+	unsigned int flags;
+	int err;
+
+	lockdep_assert_held(&target->power_lock);
+	err = mybrd_claim(target);
+	if (err)
+		return err;
+	flags = mybrd_freeze_queue(disk->queue);
+	target->store.capacity = get_capacity(disk);
+	target->state = MYBRD_ON;
+	mybrd_unfreeze_queue(disk->queue, flags);
+	set_bit(GD_NEED_PART_SCAN, &disk->state);
+	mybrd_unclaim(target);
+	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_restore_target);
+
+/**
+ * mybrd_unplug_target - pull the disk out, also if it is open or mounted
+ * @target: a target with a disk, its power_lock held
+ *
+ * The node goes, all I/O fails with EIO, and the data is gone.  The memory of the disk stays
+ * until mybrd_reap_target().
+ *
+ * Context: process, sleeps until the last reference to the target is given back.
+ */
+VISIBLE_IF_KUNIT void mybrd_unplug_target(struct mybrd_target *target)
+{
+	LIST_HEAD(doomed);
+
+	lockdep_assert_held(&target->power_lock);
+	blk_mark_disk_dead(target->disk);
+	list_add(&target->doomed, &doomed);
+	mybrd_detach(&doomed);
+	target->state = MYBRD_UNPLUGGED;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_unplug_target);
+
+/**
+ * mybrd_reap_target - free a disk that was unplugged
+ * @target: a target after mybrd_unplug_target(), its power_lock held
+ *
+ * Context: process, may sleep.
+ *
+ * Return: 0; -EBUSY if somebody still has the disk open.
+ */
+VISIBLE_IF_KUNIT int mybrd_reap_target(struct mybrd_target *target)
+{
+	lockdep_assert_held(&target->power_lock);
+	if (disk_openers(target->disk))
+		return -EBUSY;
+	mybrd_free_disk(target);
+	target->state = MYBRD_OFF;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_reap_target);
 
 /*
  * Control
@@ -2953,7 +3530,7 @@ static unsigned long mybrd_count_shared(struct mybrd_store *store)
 	unsigned long shared = 0, i;
 	struct mybrd_slots found;
 	pgoff_t index = 0;
-	bool more = READ_ONCE(store->shared);
+	bool more = READ_ONCE(store->cow);
 
 	while (more) {
 		mybrd_section_begin(store, index);
@@ -2961,7 +3538,7 @@ static unsigned long mybrd_count_shared(struct mybrd_store *store)
 		for (i = 0; more && i < found.nr; i++) {
 			struct page *page = radix_tree_deref_slot(found.slot + i);
 
-			if (page && !radix_tree_deref_retry(page) &&
+			if (page && !radix_tree_deref_retry(page) && mybrd_ever_shared(page) &&
 			    atomic_long_read(mybrd_shares(page)) > MYBRD_WAS_SHARED)
 				shared++;
 		}
@@ -2971,6 +3548,21 @@ static unsigned long mybrd_count_shared(struct mybrd_store *store)
 		cond_resched();
 	}
 	return shared;
+}
+
+/* The pages that a power cut would undo */
+static unsigned long mybrd_count_dirty(struct mybrd_store *store)
+{
+	unsigned long dirty = 0;
+	pgoff_t index = 0;
+
+	if (!store->cache)
+		return 0;
+	while (mybrd_next_undo(&store->cache->undo, &index, ULONG_MAX)) {
+		dirty++;
+		index++;
+	}
+	return dirty;
 }
 
 /* /sys/block/DISK/mybrd/: the directory goes, its readers with it, in del_gendisk(). */
@@ -2990,6 +3582,9 @@ MYBRD_COUNTER(waiting_pages, "%ld", atomic_long_read(&store->waiting));
 MYBRD_COUNTER(inserts, "%lu", READ_ONCE(store->inserts));
 MYBRD_COUNTER(frees, "%ld", atomic_long_read(&store->frees));
 MYBRD_COUNTER(shared_pages, "%lu", mybrd_count_shared(store));
+MYBRD_COUNTER(dirty_pages, "%lu", mybrd_count_dirty(store));
+MYBRD_COUNTER(flushes, "%ld", atomic_long_read(&store->flushes));
+MYBRD_COUNTER(cuts, "%lu", READ_ONCE(store->cuts));
 MYBRD_COUNTER(enospc, "%ld", atomic_long_read(&store->refusals));
 
 static struct attribute *mybrd_disk_attrs[] = {
@@ -2999,6 +3594,9 @@ static struct attribute *mybrd_disk_attrs[] = {
 	&dev_attr_inserts.attr,
 	&dev_attr_frees.attr,
 	&dev_attr_shared_pages.attr,
+	&dev_attr_dirty_pages.attr,
+	&dev_attr_flushes.attr,
+	&dev_attr_cuts.attr,
 	&dev_attr_enospc.attr,
 	NULL
 };
@@ -3167,6 +3765,31 @@ static int mybrd_parse_discard(const char *text, struct mybrd_config *config)
 	return 0;
 }
 
+static int mybrd_parse_write_cache(const char *text, struct mybrd_config *config)
+{
+	if (kstrtobool(text, &config->write_cache))
+		return mybrd_refuse("write_cache", text, "0 or 1");
+	return 0;
+}
+
+static int mybrd_parse_cut(const char *text, struct mybrd_cut *cut)
+{
+	static const char * const names[] = {
+		[MYBRD_CUT_LOSE]	= "lose",
+		[MYBRD_CUT_KEEP]	= "keep",
+		[MYBRD_CUT_UNPLUG]	= "unplug",
+	};
+	int how = sysfs_match_string(names, text);
+
+	if (how >= 0)
+		cut->how = how;
+	else if (!kstrtou64(text, 10, &cut->seed))
+		cut->how = MYBRD_CUT_SEED;
+	else
+		return mybrd_refuse("cut", text, "lose, keep, unplug or a decimal number");
+	return 0;
+}
+
 static int mybrd_parse_home_node(const char *text, struct mybrd_config *config)
 {
 	int v;
@@ -3305,7 +3928,8 @@ static struct mybrd_target *to_mybrd_target(struct config_item *item)
 static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_config *config)
 {
 	if (config->size != target->config.size)
-		return mybrd_resize_target(target, config->size);
+		return target->state == MYBRD_ON ? mybrd_resize_target(target, config->size) :
+						   -ENODEV;
 	WRITE_ONCE(target->store.max_pages, mybrd_limit_pages(config->mem_limit));
 	return 0;
 }
@@ -3373,6 +3997,7 @@ MYBRD_ATTR(mem_limit, true, "%llu", config->mem_limit);
 MYBRD_ATTR(clone_of, false, "%s", config->clone_of);
 MYBRD_ATTR(blocksize, false, "%u", config->blocksize);
 MYBRD_ATTR(discard, false, "%d", config->discard);
+MYBRD_ATTR(write_cache, false, "%d", config->write_cache);
 MYBRD_ATTR(home_node, false, "%d", config->home_node);
 MYBRD_ATTR(queue_mode, false, "%s", mybrd_queue_modes[config->queue_mode]);
 MYBRD_ATTR(submit_queues, false, "%u", config->submit_queues);
@@ -3390,20 +4015,36 @@ static ssize_t mybrd_power_show(struct config_item *item, char *page)
 	bool on;
 
 	mutex_lock(&target->power_lock);
-	on = target->disk;
+	on = target->state == MYBRD_ON;
 	mutex_unlock(&target->power_lock);
 	return sysfs_emit(page, "%d\n", on);
 }
+
+static ssize_t mybrd_state_show(struct config_item *item, char *page)
+{
+	static const char * const names[] = {
+		[MYBRD_OFF]		= "off",
+		[MYBRD_ON]		= "on",
+		[MYBRD_CUT]		= "cut",
+		[MYBRD_UNPLUGGED]	= "unplugged",
+	};
+	struct mybrd_target *target = to_mybrd_target(item);
+	enum mybrd_state state;
+
+	mutex_lock(&target->power_lock);
+	state = target->state;
+	mutex_unlock(&target->power_lock);
+	return sysfs_emit(page, "%s\n", names[state]);
+}
+CONFIGFS_ATTR_RO(mybrd_, state);
 
 static int mybrd_power_off_if_closed(struct mybrd_target *target)
 {
 	LIST_HEAD(doomed);
 	int err = mybrd_claim(target);
 
-	if (err) {
-		pr_err("%s: can't be powered off while it is open\n", target->disk_name);
+	if (err)
 		return err;
-	}
 	list_add(&target->doomed, &doomed);
 	mybrd_power_off(&doomed);
 	/* The disk is gone, and its open_mutex with it. */
@@ -3411,36 +4052,46 @@ static int mybrd_power_off_if_closed(struct mybrd_target *target)
 	return 0;
 }
 
-/*
- * A target with a disk has one dependency on its directory.  Taking one takes configfs's locks,
- * which come before power_lock: mkdir holds them when it calls us.  So the dependency is taken
- * first, and dropped if it is one too many.
- */
+/* Turn the power on or off.  A disk that was unplugged is freed before either. */
+static int mybrd_set_power(struct mybrd_target *target, bool on)
+{
+	int err = 0;
+
+	if (target->state == MYBRD_UNPLUGGED)
+		err = mybrd_reap_target(target);
+	if (!err && on && target->state == MYBRD_OFF)
+		return mybrd_power_on(target);
+	if (!err && on && target->state == MYBRD_CUT)
+		err = mybrd_restore_target(target);
+	else if (!err && !on && target->state != MYBRD_OFF)
+		err = mybrd_power_off_if_closed(target);
+	if (err == -EBUSY)
+		pr_err("%s: can't be powered %s while it is open\n", target->disk_name,
+		       on ? "on" : "off");
+	return err;
+}
+
+/* While a target has a disk, it depends on its directory: rmdir fails with EBUSY. */
 static ssize_t mybrd_power_store(struct config_item *item, const char *text, size_t count)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
-	bool on, was_on, is_on;
+	bool on, depended;
 	int err = 0;
 
 	if (strlen(text) != count || kstrtobool(text, &on))
 		return mybrd_refuse("power", text, "0 or 1");
-	if (on) {
-		err = configfs_depend_item_unlocked(item->ci_group->cg_subsys, item);
-		if (err)
-			return err;
-	}
 
 	mutex_lock(&target->power_lock);
-	was_on = target->disk;
-	if (on && !was_on)
-		err = mybrd_power_on(target);
-	else if (!on && was_on)
-		err = mybrd_power_off_if_closed(target);
-	is_on = target->disk;
+	depended = target->disk;
+	if (on && !depended)
+		err = configfs_depend_item_unlocked(item->ci_group->cg_subsys, item);
+	if (!err) {
+		depended |= on;
+		err = mybrd_set_power(target, on);
+		if (depended && !target->disk)
+			configfs_undepend_item_unlocked(item);
+	}
 	mutex_unlock(&target->power_lock);
-
-	if ((on && was_on) || ((on || was_on) && !is_on))
-		configfs_undepend_item_unlocked(item);
 	return err ?: count;
 }
 CONFIGFS_ATTR(mybrd_, power);
@@ -3455,7 +4106,7 @@ static ssize_t mybrd_reset_store(struct config_item *item, const char *text, siz
 		return mybrd_refuse("reset", text, "1");
 
 	mutex_lock(&target->power_lock);
-	if (target->disk)
+	if (target->state == MYBRD_ON)
 		err = mybrd_reset_target(target);
 	mutex_unlock(&target->power_lock);
 	if (err == -EBUSY)
@@ -3463,6 +4114,32 @@ static ssize_t mybrd_reset_store(struct config_item *item, const char *text, siz
 	return err ?: count;
 }
 CONFIGFS_ATTR_WO(mybrd_, reset);
+
+static ssize_t mybrd_cut_store(struct config_item *item, const char *text, size_t count)
+{
+	struct mybrd_target *target = to_mybrd_target(item);
+	struct mybrd_cut cut = {};
+	int err;
+
+	if (strlen(text) != count)
+		return mybrd_refuse("cut", text, "text");
+	err = mybrd_parse_cut(text, &cut);
+	if (err)
+		return err;
+
+	mutex_lock(&target->power_lock);
+	if (cut.how != MYBRD_CUT_UNPLUG)
+		err = mybrd_cut_target(target, &cut);
+	else if (target->state == MYBRD_ON || target->state == MYBRD_CUT)
+		mybrd_unplug_target(target);
+	else
+		err = -ENODEV;
+	mutex_unlock(&target->power_lock);
+	if (err == -ENODEV)
+		pr_err("%s: there is no power to cut\n", target->disk_name);
+	return err ?: count;
+}
+CONFIGFS_ATTR_WO(mybrd_, cut);
 
 static struct configfs_attribute *mybrd_target_attrs[] = {
 	&mybrd_attr_size,
@@ -3474,8 +4151,11 @@ static struct configfs_attribute *mybrd_target_attrs[] = {
 	&mybrd_attr_submit_queues,
 	&mybrd_attr_hw_queue_depth,
 	&mybrd_attr_clone_of,
+	&mybrd_attr_write_cache,
 	&mybrd_attr_power,
 	&mybrd_attr_reset,
+	&mybrd_attr_cut,
+	&mybrd_attr_state,
 	&mybrd_attr_disk,
 	NULL
 };

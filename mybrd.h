@@ -11,13 +11,16 @@
  *   mybrd_clone_lock	mutex		cloning from a disk, resizing it and resetting it
  *   disk->open_mutex	mutex		the block layer's; ->claimed, which keeps
  *					openers out
- *   frozen queue	block layer	->shared, more shares of pages, the disk's capacity
+ *   frozen queue	block layer	setting ->cow, adding shares of pages, the capacity
  *   mybrd_targets_lock	mutex		changes of the list of live targets, and the
  *					names that are taken
+ *   cache->lock	rw_semaphore	shared: writes of a disk with a write cache;
+ *					exclusive: what makes pages stable
  *   rcu_read_lock	RCU		walks of the list of live targets (->ref keeps
  *					a target beyond that); every page found in a
  *					tree, until the end of the section that found it
- *   store->lock	spinlock	the tree's shape: inserts, deletes, ->nr_pages
+ *   store->lock	spinlock	the tree's shape: inserts, deletes, ->nr_pages; that of
+ *					a disk before that of its undo log
  *
  * Neither mybrd_targets_lock nor store->lock is ever held while something waits
  * for RCU.  Page contents are not locked: as on any disk, overlapping I/O in
@@ -38,6 +41,7 @@
 #include <linux/numa.h>
 #include <linux/radix-tree.h>
 #include <linux/refcount.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
@@ -55,7 +59,10 @@
  *	charge at that moment goes by either value
  * @numa_node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
- * @shared: pages of the tree may be in other trees, too; set while nothing writes
+ * @cow: a write may have to copy a page before it changes it; set while nothing writes
+ * @capacity: of the disk, in sectors, 0 without power; changes while the queue is frozen
+ * @fresh: what ->private of a page is that a write may change in place
+ * @cache: the write cache, or NULL; fixed while anybody uses the store
  * @lock: serialises changes to @pages; process context only
  * @nr_pages: pages in the tree; this and the next two change under @lock and
  *	are read anywhere
@@ -67,6 +74,8 @@
  * @waiting: pages that left the tree and still wait for their grace period
  * @frees: pages ever given back to the system
  * @refusals: writes that got ENOSPC
+ * @flushes: flushes that were asked for
+ * @cuts: power cuts, under power_lock
  * @vain_wait: when a write last waited for @max_pages in vain, in jiffies
  *
  * The fields that a look-up reads share a cache line that inserts and discards don't write:
@@ -78,7 +87,10 @@ struct mybrd_store {
 	unsigned long		max_pages;
 	int			numa_node;
 	dev_t			dev;
-	bool			shared;
+	bool			cow;
+	sector_t		capacity;
+	long			fresh;
+	struct mybrd_cache	*cache;
 
 	spinlock_t		lock ____cacheline_aligned_in_smp;	/* the shape of @pages */
 	unsigned long		nr_pages;
@@ -90,8 +102,43 @@ struct mybrd_store {
 	atomic_long_t		waiting;
 	atomic_long_t		frees;
 	atomic_long_t		refusals;
+	atomic_long_t		flushes;
+	unsigned long		cuts;
 	unsigned long		vain_wait;
 } ____cacheline_aligned_in_smp;
+
+/**
+ * struct mybrd_cache - a volatile write cache: what a power cut would undo
+ * @lock: writes hold it shared, what makes pages stable holds it exclusively
+ * @undo: the undo log, by page index: what was there at the last flush, a page or a mark
+ */
+struct mybrd_cache {
+	struct rw_semaphore	lock;
+	struct mybrd_store	undo;
+};
+
+/*
+ * What a power cut does to writes that were not flushed: it loses them, it keeps them, or a
+ * seed decides for each logical block.  Unplugging takes the disk away, with all its data.
+ */
+enum mybrd_cut_how {
+	MYBRD_CUT_LOSE,
+	MYBRD_CUT_KEEP,
+	MYBRD_CUT_UNPLUG,
+	MYBRD_CUT_SEED,
+};
+
+/**
+ * struct mybrd_cut - a power cut
+ * @how: what becomes of writes that were not flushed
+ * @seed: for %MYBRD_CUT_SEED
+ * @block_sectors: the logical block size, in sectors
+ */
+struct mybrd_cut {
+	enum mybrd_cut_how	how;
+	u64			seed;
+	unsigned int		block_sectors;
+};
 
 /*
  * How a write allocates.
@@ -163,6 +210,7 @@ enum mybrd_queue_mode {
  * @queue_mode: which front end takes the I/O
  * @home_node: NUMA node of the data pages, or NUMA_NO_NODE for the writer's
  * @discard: whether the disk takes discards
+ * @write_cache: whether it has a volatile write cache
  * @size_set: the user has set @size; a clone's follows that of its origin otherwise
  * @clone_of: the target whose content the disk starts with, or empty
  */
@@ -175,6 +223,7 @@ struct mybrd_config {
 	enum mybrd_queue_mode	queue_mode;
 	int			home_node;
 	bool			discard;
+	bool			write_cache;
 	bool			size_set;
 	char			clone_of[MYBRD_NAME_MAX + 1];
 };
@@ -190,6 +239,20 @@ struct mybrd_config {
 }
 
 /**
+ * enum mybrd_state - what a target has
+ * @MYBRD_OFF: no disk
+ * @MYBRD_ON: a disk
+ * @MYBRD_CUT: a disk without power, and what has survived
+ * @MYBRD_UNPLUGGED: a disk that the system has no longer, and that somebody may have open
+ */
+enum mybrd_state {
+	MYBRD_OFF,
+	MYBRD_ON,
+	MYBRD_CUT,
+	MYBRD_UNPLUGGED,
+};
+
+/**
  * struct mybrd_target - one RAM disk
  * @live: in the list of live targets: changed under mybrd_targets_lock, walked
  *	under rcu_read_lock()
@@ -202,8 +265,9 @@ struct mybrd_config {
  *	and for whoever found the target in the list or holds a reference
  * @tag_set: what the mq front end queues with
  * @debugfs: the target's own file
- * @power_lock: protects @config and the changes of @disk
+ * @power_lock: protects @config, @state and the changes of @disk
  * @config: what the target is, or will be at power on
+ * @state: whether it has a disk, and power
  * @claimed: nobody may open the disk; under disk->open_mutex
  * @item: the configfs directory, unused for targets made at load
  * @origin: @config's clone_of at power on; fixed until the last reference is dropped
@@ -220,8 +284,9 @@ struct mybrd_target {
 	struct gendisk		*disk;
 	struct blk_mq_tag_set	tag_set;
 	struct dentry		*debugfs;
-	struct mutex		power_lock;	/* @config, changes of @disk */
+	struct mutex		power_lock;	/* @config, @state, changes of @disk */
 	struct mybrd_config	config;
+	enum mybrd_state	state;
 	bool			claimed;
 	struct config_item	item;
 	char			origin[MYBRD_NAME_MAX + 1];
@@ -249,6 +314,10 @@ int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index, struct page *pag
 int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t first, pgoff_t last);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
 int mybrd_clone_store(struct mybrd_store *store, struct mybrd_store *origin);
+int mybrd_add_cache(struct mybrd_store *store);
+void mybrd_drop_cache(struct mybrd_store *store);
+void mybrd_make_stable(struct mybrd_store *store, pgoff_t first, pgoff_t last);
+int mybrd_roll_back(struct mybrd_store *store, const struct mybrd_cut *cut);
 
 struct mybrd_target *mybrd_add_target(const char *name, const struct mybrd_config *config);
 struct mybrd_target *mybrd_find_target(const char *name);
@@ -256,6 +325,10 @@ void mybrd_put_target(struct mybrd_target *target);
 void mybrd_remove_targets(struct list_head *doomed);
 int mybrd_resize_target(struct mybrd_target *target, u64 size);
 int mybrd_reset_target(struct mybrd_target *target);
+int mybrd_cut_target(struct mybrd_target *target, struct mybrd_cut *cut);
+int mybrd_restore_target(struct mybrd_target *target);
+void mybrd_unplug_target(struct mybrd_target *target);
+int mybrd_reap_target(struct mybrd_target *target);
 
 int mybrd_parse_bytes(const char *text, u64 *bytes);
 #endif

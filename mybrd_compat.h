@@ -68,6 +68,31 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 #define MYBRD_ZEROING_UNMAPS
 #endif
 
+/* Atomic writes came in 6.11, and need a feature flag since 6.14. */
+#ifdef REQ_ATOMIC
+#define MYBRD_MAX_ATOMIC	SZ_64K
+#define MYBRD_ATOMIC_LIMITS(config)				\
+	.atomic_write_hw_max		= MYBRD_MAX_ATOMIC,	\
+	.atomic_write_hw_unit_min	= (config)->blocksize,	\
+	.atomic_write_hw_unit_max	= MYBRD_MAX_ATOMIC,
+#else
+#define REQ_ATOMIC		((__force blk_opf_t)0)
+#define MYBRD_ATOMIC_LIMITS(config)
+#endif
+#ifndef BLK_FEAT_ATOMIC_WRITES
+#define BLK_FEAT_ATOMIC_WRITES	((__force blk_features_t)0)
+#endif
+
+/* The user may say "write through" to queue/write_cache.  Flushes stop above us then. */
+#ifdef BLK_FEAT_WRITE_CACHE
+#define mybrd_writes_back	blk_queue_write_cache
+#else
+static bool mybrd_writes_back(struct request_queue *q)
+{
+	return test_bit(QUEUE_FLAG_WC, &q->queue_flags);
+}
+#endif
+
 static int mybrd_open_disk(struct gendisk *disk);
 
 #if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
@@ -98,10 +123,14 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
 		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
 		MYBRD_ZEROING_UNMAPS
+		MYBRD_ATOMIC_LIMITS(config)
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
+						  BLK_FEAT_ATOMIC_WRITES |
 						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),
 	};
 
+	if (config->write_cache)
+		lim.features |= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
 	return set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
 }
 #else
@@ -131,6 +160,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, q);
 	if (!set)
 		blk_queue_flag_set(QUEUE_FLAG_POLL, q);
+	blk_queue_write_cache(q, config->write_cache, config->write_cache);
 	return disk;
 }
 #endif

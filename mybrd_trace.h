@@ -71,8 +71,7 @@ DEFINE_EVENT(mybrd_index, mybrd_copy,
 	TP_PROTO(const struct mybrd_store *store, pgoff_t index),
 	TP_ARGS(store, index));
 
-/* A clone has got nr pages of its origin, of the leaf that begins at index or before. */
-TRACE_EVENT(mybrd_share,
+DECLARE_EVENT_CLASS(mybrd_pages,
 	TP_PROTO(const struct mybrd_store *store, pgoff_t index, unsigned long nr),
 	TP_ARGS(store, index, nr),
 	TP_STRUCT__entry(
@@ -88,6 +87,16 @@ TRACE_EVENT(mybrd_share,
 	TP_printk("dev=%d:%d index=%lu nr=%lu", MAJOR(__entry->dev), MINOR(__entry->dev),
 		  __entry->index, __entry->nr)
 );
+
+/* A clone has got nr pages of its origin, of the leaf that begins at index or before. */
+DEFINE_EVENT(mybrd_pages, mybrd_share,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index, unsigned long nr),
+	TP_ARGS(store, index, nr));
+
+/* What the tree has from index on is stable.  The undo log had nr entries. */
+DEFINE_EVENT(mybrd_pages, mybrd_flush,
+	TP_PROTO(const struct mybrd_store *store, pgoff_t index, unsigned long nr),
+	TP_ARGS(store, index, nr));
 
 DECLARE_EVENT_CLASS(mybrd_batch,
 	TP_PROTO(const struct mybrd_store *store, unsigned long batch, unsigned int nr),
@@ -148,6 +157,25 @@ DECLARE_EVENT_CLASS(mybrd_target,
 DEFINE_EVENT(mybrd_target, mybrd_target_add, TP_PROTO(const char *name), TP_ARGS(name));
 DEFINE_EVENT(mybrd_target, mybrd_target_unlink, TP_PROTO(const char *name), TP_ARGS(name));
 DEFINE_EVENT(mybrd_target, mybrd_target_free, TP_PROTO(const char *name), TP_ARGS(name));
+
+/* The power is cut: how is of enum mybrd_cut_how. */
+TRACE_EVENT(mybrd_cut,
+	TP_PROTO(const char *name, unsigned int how, u64 seed),
+	TP_ARGS(name, how, seed),
+	TP_STRUCT__entry(
+		__array(char,		name,	32)
+		__field(unsigned int,	how)
+		__field(u64,		seed)
+	),
+	TP_fast_assign(
+		strscpy(__entry->name, name, sizeof(__entry->name));
+		__entry->how	= how;
+		__entry->seed	= seed;
+	),
+	TP_printk("disk=%s %s seed=%llu", __entry->name,
+		  __print_symbolic(__entry->how, { 0, "lose" }, { 1, "keep" }, { 3, "seed" }),
+		  __entry->seed)
+);
 
 DECLARE_EVENT_CLASS(mybrd_grace_period,
 	TP_PROTO(unsigned int nr),

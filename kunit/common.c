@@ -48,7 +48,7 @@ static void check_store(void *arg)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->charged), 0L);
 	KUNIT_EXPECT_EQ(test, store->nr_nodes, 0UL);
 	/* Of clones, one inserts a page and another one may free it. */
-	if (!store->shared)
+	if (!store->cow)
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&store->frees), (long)store->inserts);
 	KUNIT_EXPECT_TRUE_MSG(test, radix_tree_empty(&store->pages), "an empty node is left");
 }
