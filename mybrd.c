@@ -1097,6 +1097,18 @@ static int mybrd_spare_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff
 	return err;
 }
 
+/*
+ * The error of a write that @spare has no pages for.  -ENOMEM tells a disk with a write cache
+ * that a flush may help: it gives memory back.  It does not help against the disk's own limit.
+ */
+static int mybrd_no_pages(const struct mybrd_spare *spare, int err)
+{
+	if (err == -ENOSPC && spare->store->cache && spare->refused != MYBRD_STORE_FULL &&
+	    spare->refused != MYBRD_TOO_MUCH)
+		return -ENOMEM;
+	return err;
+}
+
 /* Find the last hole in [first, last], which is within one leaf. */
 static bool mybrd_last_hole(struct mybrd_store *store, pgoff_t first, pgoff_t last, pgoff_t *hole)
 {
@@ -1435,7 +1447,7 @@ static noinline int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index,
 	int err;
 
 	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
-	err = mybrd_cow_page(&spare, index);
+	err = mybrd_no_pages(&spare, mybrd_cow_page(&spare, index));
 	mybrd_free_spare(&spare);
 	return err;
 }
@@ -1868,8 +1880,8 @@ static void mybrd_put_sectors_back(struct mybrd_store *store, const struct mybrd
  *
  * Context: process, sleeps; the queue is frozen.
  *
- * Return: 0; -ENOSPC if there is no memory to copy pages that clones have and that survive in
- * part, and then nothing is undone.
+ * Return: 0; -ENOMEM or -ENOSPC if there is no memory to copy pages that clones have and that
+ * survive in part, and then nothing is undone.
  */
 VISIBLE_IF_KUNIT int mybrd_roll_back(struct mybrd_store *store, const struct mybrd_cut *cut)
 {
@@ -2094,7 +2106,8 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 		mybrd_copy_part(&io, page, 0, PAGE_SIZE);
 	} else {
 		/* With a write cache, a write holds cache->lock. */
-		if (mybrd_must_copy(io.store, page) || io.store->fresh)
+		if (unlikely(io.store->cow) &&
+		    (io.store->cache || mybrd_must_copy(io.store, page)))
 			goto miss;
 		io.how = MYBRD_OVERWRITE;
 		mybrd_copy_part(&io, page, 0, PAGE_SIZE);
@@ -2417,7 +2430,7 @@ static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bi
 	mybrd_free_spare(&spare);
 	if (err == -ENOSPC && spare.slept)
 		*wait = MYBRD_HAS_WAITED;
-	return err;
+	return mybrd_no_pages(&spare, err);
 }
 
 /* A write within one leaf first tries to overwrite.  Most writes need no more. */
@@ -2473,9 +2486,6 @@ static int mybrd_do_op(struct mybrd_store *store, const struct bio *bio, unsigne
 /* Make all stable that was completed before. */
 static void mybrd_flush(struct mybrd_store *store)
 {
-	atomic_long_inc(&store->flushes);
-	if (!store->cache)
-		return;
 	down_write(&store->cache->lock);
 	mybrd_make_stable(store, 0, ULONG_MAX);
 	up_write(&store->cache->lock);
@@ -2529,17 +2539,21 @@ static int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio, u
 		flags |= REQ_FUA;
 	if (*wait == MYBRD_NOWAIT && flags)
 		return -EAGAIN;
-	if (flags & REQ_PREFLUSH)
+	if (flags & REQ_PREFLUSH) {
+		atomic_long_inc(&store->flushes);
 		mybrd_flush(store);
+	}
 	if (!bytes)
 		return 0;
 
 	err = mybrd_change_cached(store, bio, bytes, wait);
-	if (err == -ENOSPC && READ_ONCE(store->cache->undo.nr_pages)) {
+	if (err == -ENOMEM && READ_ONCE(store->cache->undo.nr_pages)) {
 		mybrd_flush(store);
 		*wait = first_wait;
 		err = mybrd_change_cached(store, bio, bytes, wait);
 	}
+	if (err == -ENOMEM)
+		err = -ENOSPC;
 	if (!err && flags & (REQ_FUA | REQ_ATOMIC)) {
 		down_write(&store->cache->lock);
 		mybrd_make_stable(store, sector >> PAGE_SECTORS_SHIFT,
@@ -2656,7 +2670,9 @@ static int mybrd_do_flush(struct mybrd_target *target)
 {
 	if (!target->store.capacity)
 		return -EIO;
-	mybrd_flush(&target->store);
+	atomic_long_inc(&target->store.flushes);
+	if (target->store.cache)
+		mybrd_flush(&target->store);
 	return 0;
 }
 
@@ -3323,8 +3339,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reset_target);
  *
  * Context: process, may sleep.
  *
- * Return: 0; -ENODEV if the disk has no power; -ENOSPC if there is no memory to keep a part of
- * a page that a clone has, and then the disk goes on.
+ * Return: 0; -ENODEV if the disk has no power; -ENOMEM or -ENOSPC if there is no memory to keep
+ * a part of a page that a clone has, and then the disk goes on.
  */
 VISIBLE_IF_KUNIT int mybrd_cut_target(struct mybrd_target *target, struct mybrd_cut *cut)
 {
