@@ -3746,7 +3746,7 @@ static int mybrd_parse_clone_of(const char *text, struct mybrd_config *config)
 	/* The newline of echo is no part of the name. */
 	strscpy(name, text, sizeof(name));
 	name[strcspn(name, "\n")] = '\0';
-	if (*name && (!sysfs_streq(text, name) || !mybrd_name_valid(name)))
+	if (!sysfs_streq(text, name) || (*name && !mybrd_name_valid(name)))
 		return mybrd_refuse("clone_of", text, "the name of a target, or empty");
 	strscpy(config->clone_of, name, sizeof(config->clone_of));
 	return 0;

@@ -37,6 +37,7 @@ attributes() {
 	set_ c queue_mode "$mode"
 	refused "$mode: a name that is none is refused" "Invalid" set_ c clone_of "a/b"
 	is "$(get c clone_of)" "" "$mode: and changes nothing"
+	refused "$mode: nor is a name after an empty line" "Invalid" set_ c clone_of $'\nfoo'
 	set_ c clone_of nothing
 	is "$(get c clone_of)" nothing "$mode: clone_of reads back"
 	dmesg -C
