@@ -3549,16 +3549,18 @@ static unsigned long mybrd_count_shared(struct mybrd_store *store)
 	bool more = READ_ONCE(store->cow);
 
 	while (more) {
-		mybrd_section_begin(store, index);
+		/* Without the lock, ->private of a page that is being unlinked may be no count. */
+		spin_lock(&store->lock);
 		more = mybrd_find_slots(store, index, ULONG_MAX, &found);
-		for (i = 0; more && i < found.nr; i++) {
-			struct page *page = radix_tree_deref_slot(found.slot + i);
+		for (i = 0; i < found.nr; i++) {
+			struct page *page = radix_tree_deref_slot_protected(found.slot + i,
+									    &store->lock);
 
-			if (page && !radix_tree_deref_retry(page) && mybrd_ever_shared(page) &&
+			if (page && mybrd_ever_shared(page) &&
 			    atomic_long_read(mybrd_shares(page)) > MYBRD_WAS_SHARED)
 				shared++;
 		}
-		mybrd_section_end(store);
+		spin_unlock(&store->lock);
 		index = found.index + found.nr;
 		more = more && index;
 		cond_resched();
