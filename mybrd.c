@@ -3230,18 +3230,16 @@ static void mybrd_unclaim(struct mybrd_target *target)
 
 /*
  * The queue is frozen, so that no I/O sees two sizes: a discard of the last page relies on
- * where the disk ends.  The uevent allocates memory, so it comes after the freeze.
+ * where the disk ends.
  */
 static void mybrd_set_size(struct mybrd_target *target, u64 size)
 {
 	struct request_queue *q = target->disk->queue;
-	char *resized[2] = { "RESIZE=1" };
 	unsigned int flags = mybrd_freeze_queue(q);
 
 	target->store.capacity = size >> SECTOR_SHIFT;
 	set_capacity(target->disk, size >> SECTOR_SHIFT);
 	mybrd_unfreeze_queue(q, flags);
-	kobject_uevent_env(&disk_to_dev(target->disk)->kobj, KOBJ_CHANGE, resized);
 }
 
 /**
@@ -3260,6 +3258,7 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
 VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
 	u64 old = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
+	char *resized[2] = { "RESIZE=1" };
 	int err = 0;
 
 	lockdep_assert_held(&target->power_lock);
@@ -3283,6 +3282,9 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	mybrd_unclaim(target);
 unlock:
 	mutex_unlock(&mybrd_clone_lock);
+	/* Who hears of it may open the disk at once. */
+	if (!err)
+		kobject_uevent_env(&disk_to_dev(target->disk)->kobj, KOBJ_CHANGE, resized);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);

@@ -154,6 +154,25 @@ sizes() {
 	remove c golden
 }
 
+# A size that is not there is not announced: the page at the new end can't be copied.
+shrink_in_vain() {
+	local mode=$1 limit=/sys/module/mybrd/parameters/mem_limit before uevents
+	golden "$mode"
+	clone c "$mode"
+	before=$(cat $limit)
+	echo 1M >$limit
+	uevents=$(cat /sys/kernel/uevent_seqnum)
+	refused "$mode: no memory for the page at the new end" "No space" set_ c size 4194816
+	is "$(cat /sys/kernel/uevent_seqnum)" "$uevents" "$mode: and nobody hears of a new size"
+	is "$(get c size)" 8388608 "$mode: the size is as before"
+	ok "$mode: and so is the content" same /dev/mybrd-c /tmp/golden
+	echo "$before" >$limit
+	uevents=$(cat /sys/kernel/uevent_seqnum)
+	ok "$mode: with memory" set_ c size 4194816
+	is "$(cat /sys/kernel/uevent_seqnum)" $((uevents + 1)) "$mode: it has a new size, which is said once"
+	remove c golden
+}
+
 many() {
 	local mode=$1 i bad=0
 	golden "$mode"
@@ -224,6 +243,7 @@ for mode in $(modes); do
 	content "$mode"
 	cycle "$mode"
 	sizes "$mode"
+	shrink_in_vain "$mode"
 	many "$mode"
 	in_use "$mode"
 done
