@@ -2730,6 +2730,9 @@ static DEFINE_MUTEX(mybrd_targets_lock);
 /* One store at a time is copied from, and none that is being changed in other ways than by I/O. */
 static DEFINE_MUTEX(mybrd_clone_lock);
 
+/* The configuration of targets made at load, and of a new configfs directory. */
+static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
+
 static struct dentry *mybrd_debugfs;
 static struct dentry *mybrd_debugfs_targets;
 static const struct file_operations mybrd_target_fops;
@@ -2902,6 +2905,12 @@ static struct blk_mq_tag_set *mybrd_alloc_tag_set(struct mybrd_target *target)
 	return err ? ERR_PTR(err) : set;
 }
 
+/* At power on, a clone takes the size of its origin unless the user has set one. */
+static bool mybrd_size_follows(const struct mybrd_config *config)
+{
+	return *config->clone_of && !config->size_set;
+}
+
 static bool mybrd_disk_is_used(struct gendisk *disk)
 {
 	return kref_read(&disk_to_dev(disk)->kobj.kref) > 1;
@@ -2930,6 +2939,9 @@ static void mybrd_free_disk(struct mybrd_target *target)
 		put_disk(disk);
 	}
 	target->disk = NULL;
+	/* The size of the origin goes with the disk. */
+	if (mybrd_size_follows(&target->config))
+		target->config.size = mybrd_defaults.size;
 	if (target->tag_set.tags)
 		blk_mq_free_tag_set(&target->tag_set);
 }
@@ -2995,8 +3007,7 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		return -ENOENT;
 	}
 	size = mybrd_size(origin);
-	/* At power on, a clone takes the size of its origin unless the user has set one. */
-	if (!target->disk && !config->size_set)
+	if (!target->disk && mybrd_size_follows(config))
 		wanted = size;
 	if (!size) {
 		pr_err("%s: clone_of='%s': its disk is being removed\n", target->disk_name,
@@ -3033,7 +3044,6 @@ static int mybrd_power_on(struct mybrd_target *target)
 {
 	const struct mybrd_config *config = &target->config;
 	struct blk_mq_tag_set *set = NULL;
-	u64 size = config->size;
 	struct gendisk *disk;
 	int err = 0;
 
@@ -3091,7 +3101,6 @@ err_put:
 	if (target->store.cow)
 		rcu_barrier();
 	mybrd_drop_cache(&target->store);
-	target->config.size = size;
 	pr_err("%s: no disk: %pe\n", target->disk_name, ERR_PTR(err));
 	return err;
 }
@@ -3866,9 +3875,6 @@ static char *queue_mode = "bio";
 module_param(queue_mode, charp, 0444);
 MODULE_PARM_DESC(queue_mode, "front end: bio or mq (default: bio)");
 
-/* The configuration of targets made at load, and of a new configfs directory. */
-static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
-
 /* The limit for all targets together can be changed at run time. */
 static char *mybrd_mem_limit_arg = "50%";
 static char mybrd_mem_limit[40];
@@ -3974,7 +3980,7 @@ static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size
 	mutex_lock(&target->power_lock);
 	config = target->config;
 	err = attr->parse(text, &config);
-	if (!err && config.size & (config.blocksize - 1))
+	if (!err && !mybrd_size_follows(&config) && config.size & (config.blocksize - 1))
 		err = mybrd_refuse(attr->name, text, "a divisor of the size, %llu", config.size);
 	if (!err && target->disk)
 		err = attr->live ? mybrd_apply_live(target, &config) : -EBUSY;

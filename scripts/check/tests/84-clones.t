@@ -143,6 +143,19 @@ sizes() {
 	remove c
 	ok "$mode: a clone with blocks of 4096" clone c "$mode" blocksize=4096
 	remove c
+	target odd size=$((1048576 + 512)) queue_mode="$mode"
+	mkdir "$cfs/c"
+	set_ c clone_of odd
+	set_ c queue_mode "$mode"
+	set_ c power 1
+	is "$(get c size)" 1049088 "$mode: a clone has the size of its origin"
+	set_ c power 0
+	is "$(get c size)" 1048576 "$mode: which goes with its disk"
+	set_ c clone_of golden
+	ok "$mode: its next origin may have larger blocks" set_ c blocksize 4096
+	ok "$mode: and so may the clone" set_ c power 1
+	is "$(get c size)" 8388608 "$mode: it has the size of that one"
+	remove c odd
 	ok "$mode: a clone whose limit holds it" clone c "$mode" mem_limit=8M
 	ok "$mode: can be overwritten" fill /dev/mybrd-c x 0 8388608
 	is "$(pages c)" "$(all_pages)" "$mode: with no page more"
