@@ -1216,10 +1216,11 @@ static void mybrd_batch_add(struct mybrd_batch *batch, struct mybrd_store *store
 
 /*
  * Unlink up to MYBRD_BATCH pages of [*first, last].  *first becomes the index of the last of
- * them, where the caller goes on.
+ * them, where the caller goes on.  With @origin, pages stay that it has at the same index.  Then
+ * the range is within a leaf, which bounds the time under the lock.
  */
 static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t *first,
-					     pgoff_t last)
+					     pgoff_t last, struct mybrd_store *origin)
 {
 	struct mybrd_batch batch = {};
 	struct radix_tree_iter iter;
@@ -1235,6 +1236,8 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 		if (index > last || batch.unlinked == MYBRD_BATCH)
 			break;
 		page = radix_tree_deref_slot_protected(slot, &store->lock);
+		if (origin && page == radix_tree_lookup(&origin->pages, index))
+			continue;
 		radix_tree_iter_delete(&store->pages, &iter, slot);
 		batch.unlinked++;
 		*first = index;
@@ -1339,7 +1342,7 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 		else if (!mybrd_may_unlink())
 			return -EAGAIN;
 
-		batch = mybrd_unlink_batch(store, &first, last);
+		batch = mybrd_unlink_batch(store, &first, last, NULL);
 		mybrd_free_batch_later(store, &batch);
 		if (!nowait)
 			cond_resched();
@@ -1546,7 +1549,7 @@ VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 	do {
 		pgoff_t first = 0;
 
-		batch = mybrd_unlink_batch(store, &first, ULONG_MAX);
+		batch = mybrd_unlink_batch(store, &first, ULONG_MAX, NULL);
 		if (store->cow)
 			mybrd_free_batch_later(store, &batch);
 		else if (batch.pages)
@@ -1602,48 +1605,28 @@ static int mybrd_share_slots(struct mybrd_store *store, const struct mybrd_slots
 	return err;
 }
 
-/* How many of our slots, from @first on, have no page that @origin has at the same index? */
-static unsigned long mybrd_differing(struct mybrd_store *origin, const struct mybrd_slots *ours,
-				     unsigned long first)
-{
-	unsigned long i;
-
-	for (i = first; i < ours->nr; i++) {
-		struct page *page = radix_tree_deref_slot(ours->slot + i);
-
-		/* A hole differs from nothing, but does not end a range either. */
-		if (!page && i == first)
-			break;
-		if (page && page == radix_tree_lookup(&origin->pages, ours->index + i))
-			break;
-	}
-	return i - first;
-}
-
 /*
  * Discard the pages that @origin doesn't have at the same index.  Nothing else changes @store.
  * @origin may change: then this comes again when it does not.
  */
 static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *origin)
 {
+	struct mybrd_batch batch;
 	struct mybrd_slots ours;
-	unsigned long i, differ;
 	pgoff_t index = 0;
 	bool more;
 
 	do {
-		mybrd_section_begin(store, index);
+		wait_event(mybrd_waiting_wq, mybrd_may_unlink());
+		mybrd_section_begin(origin, index);
 		more = mybrd_find_slots(store, index, ULONG_MAX, &ours);
-		i = 0;
-		differ = 0;
-		while (i < ours.nr && !differ) {
-			differ = mybrd_differing(origin, &ours, i);
-			i += differ ?: 1;
+		if (more) {
+			index = ours.index;
+			batch = mybrd_unlink_batch(store, &index, ours.index + ours.nr - 1, origin);
+			mybrd_free_batch_later(store, &batch);
 		}
-		mybrd_section_end(store);
-		index = ours.index + i;
-		if (differ)
-			mybrd_discard_pages(store, index - differ, index - 1, false);
+		mybrd_section_end(origin);
+		index = ours.index + ours.nr;
 		cond_resched();
 	} while (more && index);
 }

@@ -103,6 +103,49 @@ static void clone_once_more(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, lookup(clone, NR_PAGES + 100));
 }
 
+/* How many batches of pages leave the tree of a store */
+static struct {
+	struct mybrd_store *store;
+	unsigned int nr;
+} batches;
+
+static void count_batch(void *data, const struct mybrd_store *store, unsigned long batch,
+			unsigned int nr)
+{
+	batches.nr += store == batches.store;
+}
+
+static struct probe batch_probe = { "mybrd_discard_batch", count_batch };
+
+static void end_of_batches(void *unused)
+{
+	remove_probes(&batch_probe, 1);
+}
+
+/* What a reset drops of one leaf waits for one grace period together. */
+static void drop_scattered_pages(struct kunit *test)
+{
+	struct mybrd_store *origin = new_store(test), *clone;
+	pgoff_t i;
+
+	for (i = 0; i < RADIX_TREE_MAP_SIZE; i++)
+		must_insert(test, origin, i);
+	clone = new_clone(test, origin);
+	for (i = 0; i < RADIX_TREE_MAP_SIZE; i += 2) {
+		KUNIT_EXPECT_EQ(test, mybrd_discard_pages(clone, i, i, false), 0);
+		must_insert(test, clone, i);
+	}
+	batches.store = clone;
+	batches.nr = 0;
+	KUNIT_ASSERT_EQ(test, find_probes(&batch_probe, 1), 0);
+	defer(test, end_of_batches, NULL);
+	KUNIT_ASSERT_EQ(test, add_probes(&batch_probe, 1), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	undo_now(test, end_of_batches, NULL);
+	KUNIT_EXPECT_EQ(test, batches.nr, 1U);
+	expect_same_pages(test, clone, origin);
+}
+
 /* Trees let go of the same pages in any order: the last one frees them. */
 static void discard_in_each_tree(struct kunit *test)
 {
@@ -582,6 +625,7 @@ static struct kunit_case clones_test_cases[] = {
 	KUNIT_CASE(clone_of_an_empty_store),
 	KUNIT_CASE(clone_of_more_than_the_limit),
 	KUNIT_CASE(clone_once_more),
+	KUNIT_CASE(drop_scattered_pages),
 	KUNIT_CASE(discard_in_each_tree),
 	KUNIT_CASE(teardown_under_a_reader_of_a_clone),
 	{}
