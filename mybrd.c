@@ -1600,16 +1600,16 @@ static int mybrd_share_slots(struct mybrd_store *store, const struct mybrd_slots
 		WRITE_ONCE(store->peak_pages, store->nr_pages);
 	spin_unlock(&store->lock);
 	trace_mybrd_share(store, theirs->index, shared);
-	if (atomic_long_add_return(shared, &store->charged) > READ_ONCE(store->max_pages))
-		err = -ENOSPC;
+	atomic_long_add(shared, &store->charged);
 	return err;
 }
 
 /*
  * Discard the pages that @origin doesn't have at the same index.  Nothing else changes @store.
- * @origin may change: then this comes again when it does not.
+ * @origin may change: then this comes again when it does not.  With @wait, it sleeps while too
+ * much waits for a grace period, as a discard does.
  */
-static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *origin)
+static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *origin, bool wait)
 {
 	struct mybrd_batch batch;
 	struct mybrd_slots ours;
@@ -1617,7 +1617,8 @@ static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *
 	bool more;
 
 	do {
-		wait_event(mybrd_waiting_wq, mybrd_may_unlink());
+		if (wait)
+			wait_event(mybrd_waiting_wq, mybrd_may_unlink());
 		mybrd_section_begin(origin, index);
 		more = mybrd_find_slots(store, index, ULONG_MAX, &ours);
 		if (more) {
@@ -1631,6 +1632,15 @@ static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *
 	} while (more && index);
 }
 
+/*
+ * Does the limit of @store allow for what @origin has?  What it drops for that goes beyond the
+ * limit until it is free.
+ */
+static bool mybrd_has_room(struct mybrd_store *store, struct mybrd_store *origin)
+{
+	return READ_ONCE(origin->nr_pages) <= READ_ONCE(store->max_pages);
+}
+
 /**
  * mybrd_clone_store - give a store the content of another
  * @store: the one that changes; nothing reads or writes it
@@ -1640,8 +1650,8 @@ static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *
  *
  * Context: process, sleeps; mybrd_clone_lock is held.
  *
- * Return: 0; -ENOSPC if @store's limit is too small, -ENOMEM if there is no memory for the
- * tree.  On error @store has a part of the content.
+ * Return: 0; -ENOSPC if @store's limit is too small, and then nothing has changed; -ENOMEM if
+ * there is no memory for the tree, and then @store has a part of the content.
  */
 VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_store *origin)
 {
@@ -1652,11 +1662,11 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 	bool more;
 	int err = 0;
 
+	if (!mybrd_has_room(store, origin))
+		return -ENOSPC;
 	mybrd_spare_init(&spare, store, MYBRD_GFP);
-	mybrd_drop_differing(store, origin);
-	/* What has left counts against the limit until it is free. */
-	if (store->max_pages != ULONG_MAX && atomic_long_read(&store->waiting))
-		rcu_barrier();
+	/* I/O of the origin waits for this, so it waits for no grace period. */
+	mybrd_drop_differing(store, origin, false);
 	/* I/O reads this plainly, and there is none now.  sysfs reads it at any time. */
 	WRITE_ONCE(store->cow, true);
 	WRITE_ONCE(origin->cow, true);
@@ -2972,7 +2982,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_put_target);
 /*
  * Give the target the content that its origin has now.  The origin's queue is frozen, so that
  * no write is in the middle of a page when it becomes shared.  Its size does not change under
- * mybrd_clone_lock.  If there is no memory, the target is empty; other errors change nothing.
+ * mybrd_clone_lock.  If there is no memory for the tree, or the origin takes more pages meanwhile
+ * than the limit allows for, the target is empty.  Other errors change nothing.
  */
 static int mybrd_clone_origin(struct mybrd_target *target)
 {
@@ -3005,8 +3016,13 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		goto put;
 	}
 
+	if (!mybrd_has_room(&target->store, &origin->store)) {
+		err = -ENOSPC;
+		goto put;
+	}
+
 	/* Most of the work of a reset need not hold up the origin. */
-	mybrd_drop_differing(&target->store, &origin->store);
+	mybrd_drop_differing(&target->store, &origin->store, true);
 	q = origin->disk->queue;
 	flags = mybrd_freeze_queue(q);
 	err = mybrd_clone_store(&target->store, &origin->store);
@@ -3297,7 +3313,8 @@ static void mybrd_empty_target(struct mybrd_target *target)
  * Context: process, may sleep.
  *
  * Return: 0; -EBUSY if the disk is open; -ENOENT if the origin is gone; -EINVAL if it has
- * become larger; -ENOSPC or -ENOMEM if there is no memory, and then the disk is empty.
+ * become larger; -ENOSPC if it has more than the disk's limit allows for; -ENOMEM if there is no
+ * memory, and then the disk is empty.
  */
 VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 {

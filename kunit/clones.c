@@ -103,6 +103,36 @@ static void clone_once_more(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, lookup(clone, NR_PAGES + 100));
 }
 
+/*
+ * I/O of the origin waits while a clone is made. So a clone waits for no reader, although it
+ * drops pages, has no page more than its limit allows for, and too much waits already.
+ */
+static int clone_in_thread(void *data)
+{
+	struct mybrd_store **stores = data;
+
+	return mybrd_clone_store(stores[0], stores[1]);
+}
+
+static void clone_under_a_reader(struct kunit *test)
+{
+	struct mybrd_store **stores = alloc_for(test, 2 * sizeof(*stores));
+	struct thread *reader, *cloner;
+
+	stores[1] = new_origin(test);
+	stores[0] = new_clone(test, stores[1]);
+	must_insert(test, stores[0], 1);
+	must_insert(test, stores[0], 100);
+	stores[0]->max_pages = stores[1]->nr_pages;
+	limit_waiting(test, 0);
+	reader = reader_enter(test, nothing_to_see, NULL);
+	cloner = thread_start(test, clone_in_thread, stores);
+	KUNIT_EXPECT_TRUE(test, comes_true(thread_is_done(cloner)));
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(cloner), 0);
+	expect_same_pages(test, stores[0], stores[1]);
+}
+
 /* How many batches of pages leave the tree of a store */
 static struct {
 	struct mybrd_store *store;
@@ -513,6 +543,16 @@ static void reset_to_a_larger_origin(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0x11));
 }
 
+/* So is one that the clone has no room for. */
+static void reset_to_more_than_the_limit(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+	disks.clone->store.max_pages = 3;
+	KUNIT_EXPECT_EQ(test, reset(disks.clone), -ENOSPC);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xaa));
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 3, 0x13));
+}
+
 /*
  * A write to the origin has looked at a page, and is about to copy into it, when a clone gets
  * the page.  The clone waits for the write: it has the new content, or else it would change
@@ -625,6 +665,7 @@ static struct kunit_case clones_test_cases[] = {
 	KUNIT_CASE(clone_of_an_empty_store),
 	KUNIT_CASE(clone_of_more_than_the_limit),
 	KUNIT_CASE(clone_once_more),
+	KUNIT_CASE(clone_under_a_reader),
 	KUNIT_CASE(drop_scattered_pages),
 	KUNIT_CASE(discard_in_each_tree),
 	KUNIT_CASE(teardown_under_a_reader_of_a_clone),
@@ -650,6 +691,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(two_writes_to_a_shared_page),
 	KUNIT_CASE(reset_a_clone),
 	KUNIT_CASE(reset_to_a_larger_origin),
+	KUNIT_CASE(reset_to_more_than_the_limit),
 	KUNIT_CASE(reset_beside_a_write),
 	KUNIT_CASE(clones_beside_a_writer),
 	{}
