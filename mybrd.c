@@ -1657,7 +1657,7 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 {
 	struct mybrd_spare spare;
 	struct mybrd_slots theirs;
-	unsigned long leaves = 0;
+	unsigned long nodes;
 	pgoff_t index = 0;
 	bool more;
 	int err = 0;
@@ -1671,6 +1671,7 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 	WRITE_ONCE(store->cow, true);
 	WRITE_ONCE(origin->cow, true);
 	do {
+		nodes = store->nr_nodes;
 		mybrd_preload(&spare);
 		mybrd_section_begin(origin, index);
 		more = mybrd_find_slots(origin, index, ULONG_MAX, &theirs);
@@ -1680,7 +1681,8 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 		radix_tree_preload_end();
 		index = theirs.index + theirs.nr;
 		/* Nobody is charged for the nodes: at least the reserve is kept. */
-		if (!err && ++leaves % MYBRD_BATCH == 0 && !mybrd_memory_left(MYBRD_BATCH))
+		if (!err && store->nr_nodes / MYBRD_BATCH != nodes / MYBRD_BATCH &&
+		    !mybrd_memory_left(MYBRD_BATCH))
 			err = -ENOMEM;
 		cond_resched();
 	} while (more && index && !err);
@@ -2980,8 +2982,25 @@ VISIBLE_IF_KUNIT void mybrd_put_target(struct mybrd_target *target)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_put_target);
 
 /*
- * Give the target the content that its origin has now.  The origin's queue is frozen, so that
- * no write is in the middle of a page when it becomes shared.  Its size does not change under
+ * The origin's queue is frozen, so that no write is in the middle of a page when it becomes
+ * shared.
+ */
+static int mybrd_try_to_clone(struct mybrd_target *target, struct mybrd_target *origin)
+{
+	struct request_queue *q = origin->disk->queue;
+	unsigned int flags;
+	int err;
+
+	/* Most of the work of a reset need not hold up the origin. */
+	mybrd_drop_differing(&target->store, &origin->store, true);
+	flags = mybrd_freeze_queue(q);
+	err = mybrd_clone_store(&target->store, &origin->store);
+	mybrd_unfreeze_queue(q, flags);
+	return err;
+}
+
+/*
+ * Give the target the content that its origin has now.  The origin's size does not change under
  * mybrd_clone_lock.  If there is no memory for the tree, or the origin takes more pages meanwhile
  * than the limit allows for, the target is empty.  Other errors change nothing.
  */
@@ -2990,8 +3009,6 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 	struct mybrd_config *config = &target->config;
 	struct mybrd_target *origin = mybrd_find_target(config->clone_of);
 	u64 size, wanted = config->size;
-	struct request_queue *q;
-	unsigned int flags;
 	int err;
 
 	lockdep_assert_held(&mybrd_clone_lock);
@@ -3021,12 +3038,12 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		goto put;
 	}
 
-	/* Most of the work of a reset need not hold up the origin. */
-	mybrd_drop_differing(&target->store, &origin->store, true);
-	q = origin->disk->queue;
-	flags = mybrd_freeze_queue(q);
-	err = mybrd_clone_store(&target->store, &origin->store);
-	mybrd_unfreeze_queue(q, flags);
+	err = mybrd_try_to_clone(target, origin);
+	/* What waits for a grace period, as what a reset has dropped, may be enough. */
+	if (err == -ENOMEM) {
+		rcu_barrier();
+		err = mybrd_try_to_clone(target, origin);
+	}
 	if (!err)
 		config->size = wanted;
 	else

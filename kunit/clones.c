@@ -176,6 +176,35 @@ static void drop_scattered_pages(struct kunit *test)
 	expect_same_pages(test, clone, origin);
 }
 
+/* The rest of the system has no memory to spare, until the end of the case. */
+static void set_reserve(void *reserve)
+{
+	mybrd_reserve = (long)reserve;
+}
+
+static void leave_no_memory(struct kunit *test)
+{
+	defer(test, set_reserve, (void *)mybrd_reserve);
+	mybrd_reserve = LONG_MAX / 2;
+}
+
+#define MANY_LEAVES	150UL
+
+/* A clone that needs no nodes, as it has them all, needs no memory. */
+static void clone_once_more_without_memory(struct kunit *test)
+{
+	struct mybrd_store *origin = new_store(test), *clone;
+	pgoff_t i;
+
+	for (i = 0; i < MANY_LEAVES; i++)
+		must_insert(test, origin, i * RADIX_TREE_MAP_SIZE);
+	clone = new_clone(test, origin);
+	leave_no_memory(test);
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	KUNIT_EXPECT_EQ(test, clone->nr_pages, MANY_LEAVES);
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(new_store(test), origin), -ENOMEM);
+}
+
 /* Trees let go of the same pages in any order: the last one frees them. */
 static void discard_in_each_tree(struct kunit *test)
 {
@@ -554,6 +583,69 @@ static void reset_to_more_than_the_limit(struct kunit *test)
 }
 
 /*
+ * There is no memory for the nodes of a clone, while pages wait for a grace period.  The clone
+ * waits for it, too, and looks once more: then there is memory.
+ */
+static struct {
+	struct mybrd_store *clone, *other;
+	unsigned int leaves;
+	struct rcu_head rcu;
+} refill;
+
+static void memory_is_back(struct rcu_head *unused)
+{
+	mybrd_reserve = 0;
+}
+
+/* In the middle of the first try: the clone looks at the memory after MYBRD_BATCH nodes. */
+static void some_leaves(void *data, const struct mybrd_store *store, pgoff_t index,
+			unsigned long nr)
+{
+	if (store != refill.clone || ++refill.leaves != MYBRD_BATCH / 2)
+		return;
+	mybrd_discard_pages(refill.other, 0, 0, true);
+	call_rcu(&refill.rcu, memory_is_back);
+}
+
+static struct probe refill_probe = { "mybrd_share", some_leaves };
+
+static void end_of_refill(void *unused)
+{
+	remove_probes(&refill_probe, 1);
+	rcu_barrier();
+}
+
+static void reset_when_memory_is_back(struct kunit *test)
+{
+	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+	struct mybrd_target *clone, *origin;
+	pgoff_t i;
+
+	config.size = MANY_LEAVES * RADIX_TREE_MAP_SIZE * PAGE_SIZE;
+	config.queue_mode = (long)test->priv;
+	origin = add_target(test, "kunit-large", &config);
+	for (i = 0; i < MANY_LEAVES; i++)
+		KUNIT_ASSERT_EQ(test, write_bytes(origin, i * RADIX_TREE_MAP_SIZE * PAGE_SECTORS,
+						  1, 0xaa), 0);
+	strscpy(config.clone_of, "kunit-large", sizeof(config.clone_of));
+	clone = add_target(test, "kunit-other", &config);
+	KUNIT_ASSERT_TRUE(test, comes_true(!disk_openers(clone->disk)));
+	KUNIT_ASSERT_EQ(test, mybrd_discard_pages(&clone->store, 0, ULONG_MAX, false), 0);
+
+	refill.clone = &clone->store;
+	refill.other = new_store(test);
+	refill.leaves = 0;
+	must_insert(test, refill.other, 0);
+	leave_no_memory(test);
+	KUNIT_ASSERT_EQ(test, find_probes(&refill_probe, 1), 0);
+	defer(test, end_of_refill, NULL);
+	KUNIT_ASSERT_EQ(test, add_probes(&refill_probe, 1), 0);
+	KUNIT_EXPECT_EQ(test, reset(clone), 0);
+	undo_now(test, end_of_refill, NULL);
+	KUNIT_EXPECT_EQ(test, clone->store.nr_pages, MANY_LEAVES);
+}
+
+/*
  * A write to the origin has looked at a page, and is about to copy into it, when a clone gets
  * the page.  The clone waits for the write: it has the new content, or else it would change
  * later.
@@ -667,6 +759,7 @@ static struct kunit_case clones_test_cases[] = {
 	KUNIT_CASE(clone_once_more),
 	KUNIT_CASE(clone_under_a_reader),
 	KUNIT_CASE(drop_scattered_pages),
+	KUNIT_CASE(clone_once_more_without_memory),
 	KUNIT_CASE(discard_in_each_tree),
 	KUNIT_CASE(teardown_under_a_reader_of_a_clone),
 	{}
@@ -692,6 +785,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(reset_a_clone),
 	KUNIT_CASE(reset_to_a_larger_origin),
 	KUNIT_CASE(reset_to_more_than_the_limit),
+	KUNIT_CASE(reset_when_memory_is_back),
 	KUNIT_CASE(reset_beside_a_write),
 	KUNIT_CASE(clones_beside_a_writer),
 	{}
