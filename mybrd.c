@@ -1561,10 +1561,11 @@ VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
 
 /*
- * Share the pages that the slots of another store have, which are within one leaf, where
+ * Share the pages that these slots of @origin have, which are within one leaf, where
  * @store has holes.  The caller is in a read-side section and has called mybrd_preload().
  */
-static int mybrd_share_slots(struct mybrd_store *store, const struct mybrd_slots *theirs)
+static int mybrd_share_slots(struct mybrd_store *store, struct mybrd_store *origin,
+			     const struct mybrd_slots *theirs)
 {
 	unsigned long i, nodes = 0, shared = 0;
 	bool first = true;
@@ -1593,8 +1594,12 @@ static int mybrd_share_slots(struct mybrd_store *store, const struct mybrd_slots
 			err = 0;
 		}
 	}
-	if (shared)
+	if (shared) {
 		mybrd_count_nodes(store, nodes);
+		/* I/O reads this plainly, and there is none now.  sysfs reads it at any time. */
+		WRITE_ONCE(store->cow, true);
+		WRITE_ONCE(origin->cow, true);
+	}
 	WRITE_ONCE(store->nr_pages, store->nr_pages + shared);
 	if (store->nr_pages > store->peak_pages)
 		WRITE_ONCE(store->peak_pages, store->nr_pages);
@@ -1667,16 +1672,13 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 	mybrd_spare_init(&spare, store, MYBRD_GFP);
 	/* I/O of the origin waits for this, so it waits for no grace period. */
 	mybrd_drop_differing(store, origin, false);
-	/* I/O reads this plainly, and there is none now.  sysfs reads it at any time. */
-	WRITE_ONCE(store->cow, true);
-	WRITE_ONCE(origin->cow, true);
 	do {
 		nodes = store->nr_nodes;
 		mybrd_preload(&spare);
 		mybrd_section_begin(origin, index);
 		more = mybrd_find_slots(origin, index, ULONG_MAX, &theirs);
 		if (more)
-			err = mybrd_share_slots(store, &theirs);
+			err = mybrd_share_slots(store, origin, &theirs);
 		mybrd_section_end(origin);
 		radix_tree_preload_end();
 		index = theirs.index + theirs.nr;

@@ -73,6 +73,7 @@ static void clone_of_an_empty_store(struct kunit *test)
 	struct mybrd_store *origin = new_store(test), *clone = new_clone(test, origin);
 
 	KUNIT_EXPECT_EQ(test, clone->nr_pages, 0UL);
+	KUNIT_EXPECT_FALSE(test, origin->cow);
 	must_insert(test, clone, 7);
 	KUNIT_EXPECT_NULL(test, lookup(origin, 7));
 }
@@ -83,6 +84,7 @@ static void clone_of_more_than_the_limit(struct kunit *test)
 
 	clone->max_pages = origin->nr_pages - 1;
 	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), -ENOSPC);
+	KUNIT_EXPECT_FALSE(test, origin->cow);
 	clone->max_pages = origin->nr_pages;
 	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
 	expect_same_pages(test, clone, origin);
