@@ -1034,47 +1034,68 @@ static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t
 }
 
 /*
- * Does no other tree have a page of [first, last]?  With @forget, clear the share state of each
- * page that no other tree has, so that it may be written.
+ * Which pages of [first, last] were shared, and no other tree has any more?  Before a grace period,
+ * note them in @alone, by index from @first on, and return whether there are any.  After it
+ * (@forget), clear the share state of those that were noted, so that they may be written.
  */
-static bool mybrd_no_shares(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool forget)
+static bool mybrd_find_alone(struct mybrd_store *store, pgoff_t first, pgoff_t last,
+			     unsigned long *alone, bool forget)
 {
 	struct mybrd_slots found;
-	bool none = true;
+	pgoff_t index = first;
+	bool any = false;
 	unsigned long i;
 
-	for (; first <= last; first = found.index + found.nr) {
+	for (; index <= last; index = found.index + found.nr) {
 		spin_lock(&store->lock);
-		mybrd_find_slots(store, first, min(last, first | RADIX_TREE_MAP_MASK), &found);
+		mybrd_find_slots(store, index, min(last, index | RADIX_TREE_MAP_MASK), &found);
 		for (i = 0; i < found.nr; i++) {
 			struct page *page = radix_tree_deref_slot_protected(found.slot + i,
 									    &store->lock);
 
-			if (!page || !mybrd_ever_shared(page))
+			if (!page || atomic_long_read(mybrd_shares(page)) != MYBRD_WAS_SHARED)
 				continue;
-			if (atomic_long_read(mybrd_shares(page)) != MYBRD_WAS_SHARED)
-				none = false;
-			else if (forget)
+			if (!forget)
+				__set_bit(found.index + i - first, alone);
+			else if (test_bit(found.index + i - first, alone))
 				atomic_long_set(mybrd_shares(page), 0);
+			any = true;
 		}
 		spin_unlock(&store->lock);
 		cond_resched();
 	}
-	return none;
+	return any;
 }
 
+/* How many pages are unshared after one grace period: no write has more, but a zeroing may. */
+#define MYBRD_UNSHARE_PAGES	4096
+
 /*
- * If all other trees have let go of the shared pages of [first, last], wait for the readers of
- * those: then a write need not copy.  No share is added meanwhile, as the queue is not frozen
- * while the write is in it.
+ * If all other trees have let go of some shared pages of [first, last], wait for the readers of
+ * those: then a write need not copy these pages.  What they let go of meanwhile may still have
+ * readers.  No share is added, as the queue is not frozen while the write is in it.  Returns
+ * whether there are such pages.
  */
-static bool mybrd_unshare(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+static noinline_for_stack bool mybrd_unshare(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
+	DECLARE_BITMAP(alone, MYBRD_UNSHARE_PAGES);
+	bool any = false;
+	pgoff_t end;
+
 	/* The undo log relies on pages that no other tree has, too. */
-	if (store->cache || !mybrd_no_shares(store, first, last, false))
+	if (store->cache)
 		return false;
-	synchronize_rcu();
-	return mybrd_no_shares(store, first, last, true);
+	for (;; first = end + 1) {
+		end = first + min(last - first, MYBRD_UNSHARE_PAGES - 1UL);
+		bitmap_zero(alone, MYBRD_UNSHARE_PAGES);
+		if (mybrd_find_alone(store, first, end, alone, false)) {
+			synchronize_rcu();
+			mybrd_find_alone(store, first, end, alone, true);
+			any = true;
+		}
+		if (end == last)
+			return any;
+	}
 }
 
 /*

@@ -190,6 +190,20 @@ static void leave_no_memory(struct kunit *test)
 	mybrd_reserve = LONG_MAX / 2;
 }
 
+/*
+ * The same, but there is memory for @nr more pages: the driver looks when the number of charged
+ * pages passes a multiple of MYBRD_BATCH.
+ */
+static void leave_room(struct kunit *test, long nr)
+{
+	struct mybrd_store *other = new_store(test);
+	pgoff_t i;
+
+	for (i = 0; (atomic_long_read(&mybrd_charged) + nr + 1) % MYBRD_BATCH; i++)
+		must_insert(test, other, i);
+	leave_no_memory(test);
+}
+
 #define MANY_LEAVES	150UL
 
 /* A clone that needs no nodes, as it has them all, needs no memory. */
@@ -468,6 +482,27 @@ static void write_without_memory_when_alone(struct kunit *test)
 	unwatch(PAGE_ALLOCATION);
 	KUNIT_EXPECT_PTR_EQ(test, lookup(store, 0), page);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 0, 0xaa));
+}
+
+/* Where it has kept one page, there has to be memory for that one. */
+static void write_beside_one_shared_page(struct kunit *test)
+{
+	u8 *data = alloc_for(test, 4 * PAGE_SIZE);
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, 1, false), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 3, 3, false), 0);
+	memset(data, 0xaa, 4 * PAGE_SIZE);
+	leave_room(test, 0);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 4 * PAGE_SECTORS, data),
+			-ENOSPC);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 0, 0x10));
+	set_reserve(0);
+	leave_room(test, 1);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 4 * PAGE_SECTORS, data), 0);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, i, 0xaa));
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 2, 0x12));
 }
 
 /*
@@ -783,6 +818,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(discard_without_memory),
 	KUNIT_CASE(write_without_memory),
 	KUNIT_CASE(write_without_memory_when_alone),
+	KUNIT_CASE(write_beside_one_shared_page),
 	KUNIT_CASE(two_writes_to_a_shared_page),
 	KUNIT_CASE(reset_a_clone),
 	KUNIT_CASE(reset_to_a_larger_origin),
