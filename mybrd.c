@@ -817,7 +817,18 @@ static int mybrd_reserve_entry(struct mybrd_store *undo, pgoff_t index)
 	return err;
 }
 
-/* Reserve the entries of [first, last]. */
+/* The index of the first page in [first, last], or last + 1 */
+static pgoff_t mybrd_first_page(struct mybrd_store *store, pgoff_t first, pgoff_t last)
+{
+	struct mybrd_slots found;
+
+	mybrd_section_begin(store, first);
+	mybrd_find_slots(store, first, last, &found);
+	mybrd_section_end(store);
+	return found.index;
+}
+
+/* Reserve the entries of [first, last].  A zeroing passes over holes. */
 static int mybrd_reserve_undo(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
 	struct mybrd_store *undo = &spare->store->cache->undo;
@@ -827,6 +838,8 @@ static int mybrd_reserve_undo(struct mybrd_spare *spare, pgoff_t first, pgoff_t 
 	spare->refused = MYBRD_NO_PAGE;
 	spare->since = jiffies;
 	do {
+		if (spare->keeps_holes)
+			first = mybrd_first_page(spare->store, first, last);
 		mybrd_preload(spare);
 		spin_lock(&undo->lock);
 		for (i = 0, err = 0; i < RADIX_TREE_MAP_SIZE && first <= last && !err; i++) {
@@ -1002,7 +1015,7 @@ static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t
 		unsigned long nr = mybrd_count_holes(spare->store, first, last, &spare->replaces);
 		int err = 0;
 
-		nr += spare->replaces;
+		nr = spare->replaces + (spare->keeps_holes ? 0 : nr);
 		if (nr)
 			err = mybrd_alloc_spare(spare, nr);
 		/* Without a refusal there is nothing more to wait for. */
@@ -1465,12 +1478,12 @@ static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 }
 
 /* The same for an operation that has no spare pages. */
-static noinline int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index, bool nowait)
+static int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index)
 {
 	struct mybrd_spare spare;
 	int err;
 
-	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
 	err = mybrd_no_pages(&spare, mybrd_cow_page(&spare, index));
 	mybrd_free_spare(&spare);
 	return err;
@@ -1507,11 +1520,32 @@ static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots 
 }
 
 /*
- * Zero the existing pages of [pos, end), in bytes, in place.  Holes stay holes.  Returns an
- * error if there is no memory to copy a page that must not be overwritten.
+ * Zeroing up to @end is at a shared page.  A page of zeros takes its place if it lies in the range
+ * whole.  Otherwise a copy does, and the caller looks again.
  */
-static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
+static noinline int mybrd_zero_copy(struct mybrd_spare *spare, u64 pos, u64 end)
 {
+	pgoff_t index = pos >> PAGE_SHIFT;
+	unsigned int nr = 1;
+	struct page *page;
+
+	if (offset_in_page(pos) || end - pos < PAGE_SIZE || list_empty(&spare->runs))
+		return mybrd_cow_page(spare, index);
+
+	page = mybrd_pop_spare(spare, &nr);
+	mybrd_zero_page(page);
+	if (!mybrd_replace_page(spare->store, index, NULL, page))
+		mybrd_push_spare(spare, page, 1);
+	return 0;
+}
+
+/*
+ * Zero the existing pages of [pos, end), in bytes.  Holes stay holes.  Returns an error if there is
+ * no memory for a page that must not be overwritten, and that @spare has no page for.
+ */
+static int mybrd_zero_range(struct mybrd_spare *spare, u64 pos, u64 end)
+{
+	struct mybrd_store *store = spare->store;
 	struct mybrd_slots found;
 	bool more = true;
 	int err = 0;
@@ -1525,31 +1559,81 @@ static int mybrd_zero_range(struct mybrd_store *store, u64 pos, u64 end, bool no
 			pos = mybrd_zero_slots(store, &found, pos, end);
 		mybrd_section_end(store);
 		if (pos < end && store->cow && mybrd_must_copy_at(store, pos >> PAGE_SHIFT))
-			err = mybrd_cow_one_page(store, pos >> PAGE_SHIFT, nowait);
-		if (!nowait)
+			err = mybrd_zero_copy(spare, pos, end);
+		if (mybrd_may_sleep(spare))
 			cond_resched();
 	}
 	return err;
 }
 
+/* Get a spare page for each page of [pos, end), in bytes, that zeroing must not overwrite. */
+static int mybrd_spare_to_zero(struct mybrd_spare *spare, u64 pos, u64 end)
+{
+	if (pos == end || !spare->store->cow)
+		return 0;
+	/* No two writes wait for each other: do not wait with the page for the other end. */
+	if (!list_empty(&spare->runs))
+		spare->slept = MYBRD_PATIENCE + 1;
+	return mybrd_spare_for_holes(spare, pos >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+}
+
 /*
- * Make [pos, end) read as zeros, and free the pages that lie in it whole.  These come first: a
- * part of a shared page may need memory, and they give some back.
+ * Make [pos, end) read as zeros, all or nothing, for want of memory.  The pages that lie in it
+ * whole are freed, unless @keep.
+ */
+static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, bool keep, bool nowait)
+{
+	u64 first = round_up(pos, PAGE_SIZE);
+	u64 stop = round_down(end, PAGE_SIZE);
+	struct mybrd_spare spare;
+	int err;
+
+	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+	spare.keeps_holes = true;
+	if (keep || first >= stop) {
+		first = end;
+		stop = end;
+	}
+	err = mybrd_spare_to_zero(&spare, pos, first);
+	if (!err)
+		err = mybrd_spare_to_zero(&spare, stop, end);
+	if (!err && first < stop)
+		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
+					  nowait);
+	if (!err)
+		err = mybrd_zero_range(&spare, pos, first);
+	if (!err)
+		err = mybrd_zero_range(&spare, stop, end);
+	if (store->cow)
+		mybrd_free_spare(&spare);
+	return mybrd_no_pages(&spare, err);
+}
+
+/*
+ * Free the pages that lie in [pos, end) whole, and zero parts of others.  A discard is a hint: it
+ * leaves a part of a shared page as it is if there is no memory for a copy.
  */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
 	u64 first = round_up(pos, PAGE_SIZE);
 	u64 stop = round_down(end, PAGE_SIZE);
-	int err;
+	struct mybrd_spare spare;
+	int err = 0;
 
-	if (first >= stop)
-		return mybrd_zero_range(store, pos, end, nowait);
-	err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT, nowait);
+	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+	spare.keeps_holes = true;
+	if (first < stop)
+		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
+					  nowait);
+	else
+		first = stop = end;
 	if (!err)
-		err = mybrd_zero_range(store, pos, first, nowait);
+		err = mybrd_zero_range(&spare, pos, first);
 	if (!err)
-		err = mybrd_zero_range(store, stop, end, nowait);
-	return err;
+		err = mybrd_zero_range(&spare, stop, end);
+	if (store->cow)
+		mybrd_free_spare(&spare);
+	return err == -ENOSPC ? 0 : err;
 }
 
 /**
@@ -1912,7 +1996,7 @@ VISIBLE_IF_KUNIT int mybrd_roll_back(struct mybrd_store *store, const struct myb
 	for (index = 0; !err && mybrd_next_undo(undo, &index, ULONG_MAX); index++) {
 		survivors = mybrd_survivors(cut, index);
 		if (survivors && survivors < PAGE_SECTORS && mybrd_must_copy_at(store, index))
-			err = mybrd_cow_one_page(store, index, false);
+			err = mybrd_cow_one_page(store, index);
 	}
 	for (index = 0; !err && (was = mybrd_next_undo(undo, &index, ULONG_MAX)); index++) {
 		survivors = mybrd_survivors(cut, index);
@@ -2471,13 +2555,18 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 	return mybrd_write_holes(store, bio, bytes, wait);
 }
 
+/* The last page counts as whole even where the disk ends inside it. */
+static u64 mybrd_end_of_pages(const struct mybrd_store *store, u64 end)
+{
+	return end >> SECTOR_SHIFT == store->capacity ? round_up(end, PAGE_SIZE) : end;
+}
+
 /* One bio, or a request's chain of them, of @bytes in all, which are on the disk. */
 static int mybrd_do_op(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
 		       enum mybrd_wait *wait)
 {
-	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT, end = pos + bytes;
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	bool nowait = *wait == MYBRD_NOWAIT;
-	int err;
 
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
@@ -2485,15 +2574,10 @@ static int mybrd_do_op(struct mybrd_store *store, const struct bio *bio, unsigne
 	case REQ_OP_WRITE:
 		return mybrd_write(store, bio, bytes, wait);
 	case REQ_OP_WRITE_ZEROES:
+		return mybrd_write_zeroes(store, pos, mybrd_end_of_pages(store, pos + bytes),
+					  bio->bi_opf & REQ_NOUNMAP, nowait);
 	case REQ_OP_DISCARD:
-		if (bio->bi_opf & REQ_NOUNMAP)
-			return mybrd_zero_range(store, pos, end, nowait);
-		/* The last page counts as whole even where the disk ends inside it. */
-		if (end >> SECTOR_SHIFT == store->capacity)
-			end = round_up(end, PAGE_SIZE);
-		err = mybrd_discard(store, pos, end, nowait);
-		/* A discard is a hint: it may leave the parts of pages at its ends. */
-		return err == -ENOSPC && bio_op(bio) == REQ_OP_DISCARD ? 0 : err;
+		return mybrd_discard(store, pos, mybrd_end_of_pages(store, pos + bytes), nowait);
 	case REQ_OP_FLUSH:
 		return 0;
 	default:
@@ -3300,8 +3384,8 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
  *
  * Context: process, may sleep.
  *
- * Return: 0; -EBUSY for shrinking a disk that is open; -ENOSPC if there is no memory to copy
- * a shared page at the new end.
+ * Return: 0; -EBUSY for shrinking a disk that is open; -ENOMEM or -ENOSPC if there is no memory
+ * to copy a shared page at the new end.
  */
 VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
@@ -3319,12 +3403,9 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	if (err)
 		goto unlock;
 	mybrd_set_size(target, size);
-	/* This may fail for want of memory, and the rest may not. */
-	err = mybrd_zero_range(&target->store, size, round_up(size, PAGE_SIZE), false);
+	err = mybrd_write_zeroes(&target->store, size, round_up(old, PAGE_SIZE), false, false);
 	if (err)
 		mybrd_set_size(target, old);
-	else
-		mybrd_discard(&target->store, size, round_up(old, PAGE_SIZE), false);
 	if (target->store.cache)
 		mybrd_make_stable(&target->store, 0, ULONG_MAX);
 	mybrd_unclaim(target);

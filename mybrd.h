@@ -180,6 +180,7 @@ enum mybrd_refusal {
  * @gfp: how the write may allocate
  * @max_order: the largest piece, as a power of two, that is worth asking for
  * @replaces: how many of the pages are to replace shared pages
+ * @keeps_holes: it is a zeroing, which needs no page for a hole
  * @refused: what the write waits for, or would wait for
  * @since: when it began to wait for that (@refused), in jiffies
  * @slept: how long it has slept for pages in all, in jiffies
@@ -190,6 +191,7 @@ struct mybrd_spare {
 	gfp_t			gfp;
 	unsigned int		max_order;
 	unsigned long		replaces;
+	bool			keeps_holes;
 	enum mybrd_refusal	refused;
 	unsigned long		since;
 	unsigned long		slept;

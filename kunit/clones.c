@@ -438,6 +438,41 @@ static void zero_a_full_clone(struct kunit *test)
 	expect_unchanged(test, disks.golden);
 }
 
+/* Zeroing is all or nothing: each page that it does not free needs one, and there are fewer. */
+static void zero_without_memory(struct kunit *test)
+{
+	leave_room(test, 3);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
+				     NR_PAGES * PAGE_SECTORS, NULL), -ENOSPC);
+	expect_unchanged(test, disks.clone);
+	set_reserve(0);
+	leave_room(test, 1);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1, 2 * PAGE_SECTORS, NULL),
+			-ENOSPC);
+	expect_unchanged(test, disks.clone);
+	set_reserve(0);
+	leave_room(test, 2);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1, 2 * PAGE_SECTORS, NULL),
+			0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0));
+	expect_unchanged(test, disks.golden);
+}
+
+/* Where it is the last owner, it needs none, and waits once for the readers of others. */
+static void zero_without_memory_when_alone(struct kunit *test)
+{
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
+	leave_room(test, 0);
+	watch(test, SYNCHRONIZE_RCU, 0);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
+				     NR_PAGES * PAGE_SECTORS, NULL), 0);
+	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 1U);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, i, 0));
+}
+
 /* A discard frees whole pages also if there is no memory for a part of a shared one. */
 static void discard_without_memory(struct kunit *test)
 {
@@ -815,6 +850,8 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(overwrite_a_full_clone),
 	KUNIT_CASE(overwrite_beyond_the_limit),
 	KUNIT_CASE(zero_a_full_clone),
+	KUNIT_CASE(zero_without_memory),
+	KUNIT_CASE(zero_without_memory_when_alone),
 	KUNIT_CASE(discard_without_memory),
 	KUNIT_CASE(write_without_memory),
 	KUNIT_CASE(write_without_memory_when_alone),
