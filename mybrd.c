@@ -1611,7 +1611,7 @@ static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, bool 
 
 /*
  * Free the pages that lie in [pos, end) whole, and zero parts of others.  A discard is a hint: it
- * leaves a part of a shared page as it is if there is no memory for a copy.
+ * leaves a part of a shared page as it is if there is no memory at once for a copy.
  */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
@@ -1620,20 +1620,22 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	struct mybrd_spare spare;
 	int err = 0;
 
-	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
-	spare.keeps_holes = true;
-	if (first < stop)
+	if (first < stop) {
 		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
 					  nowait);
-	else
-		first = stop = end;
-	if (!err)
-		err = mybrd_zero_range(&spare, pos, first);
-	if (!err)
-		err = mybrd_zero_range(&spare, stop, end);
+	} else {
+		first = end;
+		stop = end;
+	}
+	if (err)
+		return err;
+	mybrd_spare_init(&spare, store, MYBRD_GFP_NOWAIT);
+	spare.keeps_holes = true;
+	mybrd_zero_range(&spare, pos, first);
+	mybrd_zero_range(&spare, stop, end);
 	if (store->cow)
 		mybrd_free_spare(&spare);
-	return err == -ENOSPC ? 0 : err;
+	return 0;
 }
 
 /**

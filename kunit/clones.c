@@ -485,6 +485,23 @@ static void discard_without_memory(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 2, 0x12));
 }
 
+/* It does not wait for memory, either. */
+static void discard_while_pages_wait(struct kunit *test)
+{
+	struct thread *reader = reader_enter(test, nothing_to_see, NULL);
+	unsigned long start;
+
+	KUNIT_ASSERT_EQ(test, write_bytes(disks.clone, 9 * PAGE_SECTORS, 1, 0xaa), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 9, 9, false), 0);
+	leave_room(test, 0);
+	start = jiffies;
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_DISCARD, 1, 1, NULL), 0);
+	/* A write waits for five seconds. */
+	KUNIT_EXPECT_LT(test, jiffies - start, 4UL * HZ);
+	KUNIT_EXPECT_EQ(test, thread_stop(reader), 0);
+	expect_unchanged(test, disks.clone);
+}
+
 /* Without memory a write to a shared page changes nothing, and nothing else does either. */
 static void write_without_memory(struct kunit *test)
 {
@@ -853,6 +870,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(zero_without_memory),
 	KUNIT_CASE(zero_without_memory_when_alone),
 	KUNIT_CASE(discard_without_memory),
+	KUNIT_CASE(discard_while_pages_wait),
 	KUNIT_CASE(write_without_memory),
 	KUNIT_CASE(write_without_memory_when_alone),
 	KUNIT_CASE(write_beside_one_shared_page),
