@@ -1229,13 +1229,6 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
  */
 #define MYBRD_BATCH_END	1UL
 
-struct mybrd_batch {
-	struct page	*pages;		/* the first of those that are to be freed, or NULL */
-	unsigned int	nr;		/* how many they are */
-	unsigned int	kept;		/* those that other trees still have */
-	unsigned int	unlinked;	/* all entries, with the marks of an undo log */
-};
-
 /* Add a page that no tree has any more. */
 static void mybrd_batch_add(struct mybrd_batch *batch, struct mybrd_store *store,
 			    struct page *page)
@@ -1386,14 +1379,28 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_discard_pages);
 
+/* Free the pages that a write has replaced after a grace period. */
+static void mybrd_free_replaced(struct mybrd_spare *spare)
+{
+	mybrd_free_batch_later(spare->store, &spare->replaced);
+	spare->replaced = (struct mybrd_batch) {};
+}
+
+/* A write is over: nothing that it has is in a tree. */
+static void mybrd_end_write(struct mybrd_spare *spare)
+{
+	mybrd_free_replaced(spare);
+	mybrd_free_spare(spare);
+}
+
 /*
  * Put @page into the place of a page that must be copied: of @old, or of any if that is NULL.
  * Returns false if there is none any more.
  */
-static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct page *old,
+static bool mybrd_replace_page(struct mybrd_spare *spare, pgoff_t index, struct page *old,
 			       struct page *page)
 {
-	struct mybrd_batch batch = {};
+	struct mybrd_store *store = spare->store;
 	struct page *there = NULL;
 	struct mybrd_slots found;
 	bool kept;
@@ -1420,10 +1427,11 @@ static bool mybrd_replace_page(struct mybrd_store *store, pgoff_t index, struct 
 		atomic_long_inc(&mybrd_stored);
 		atomic_long_dec(&store->charged);
 	} else {
-		mybrd_batch_add(&batch, store, there);
+		mybrd_batch_add(&spare->replaced, store, there);
 	}
 	spin_unlock(&store->lock);
-	mybrd_free_batch_later(store, &batch);
+	if (spare->replaced.nr == MYBRD_BATCH)
+		mybrd_free_replaced(spare);
 	return true;
 }
 
@@ -1466,13 +1474,15 @@ static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 	int err;
 
 	if (list_empty(&spare->runs)) {
+		/* It may wait for what it has replaced itself. */
+		mybrd_free_replaced(spare);
 		err = mybrd_spare_for_holes(spare, index, index);
 		if (err || list_empty(&spare->runs))
 			return err;
 	}
 	page = mybrd_pop_spare(spare, &nr);
 	old = mybrd_copy_page(spare->store, index, page);
-	if (!old || !mybrd_replace_page(spare->store, index, old, page))
+	if (!old || !mybrd_replace_page(spare, index, old, page))
 		mybrd_push_spare(spare, page, 1);
 	return 0;
 }
@@ -1485,7 +1495,7 @@ static int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index)
 
 	mybrd_spare_init(&spare, store, MYBRD_GFP);
 	err = mybrd_no_pages(&spare, mybrd_cow_page(&spare, index));
-	mybrd_free_spare(&spare);
+	mybrd_end_write(&spare);
 	return err;
 }
 
@@ -1534,7 +1544,7 @@ static noinline int mybrd_zero_copy(struct mybrd_spare *spare, u64 pos, u64 end)
 
 	page = mybrd_pop_spare(spare, &nr);
 	mybrd_zero_page(page);
-	if (!mybrd_replace_page(spare->store, index, NULL, page))
+	if (!mybrd_replace_page(spare, index, NULL, page))
 		mybrd_push_spare(spare, page, 1);
 	return 0;
 }
@@ -1605,7 +1615,7 @@ static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, bool 
 	if (!err)
 		err = mybrd_zero_range(&spare, stop, end);
 	if (store->cow)
-		mybrd_free_spare(&spare);
+		mybrd_end_write(&spare);
 	return mybrd_no_pages(&spare, err);
 }
 
@@ -1634,7 +1644,7 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	mybrd_zero_range(&spare, pos, first);
 	mybrd_zero_range(&spare, stop, end);
 	if (store->cow)
-		mybrd_free_spare(&spare);
+		mybrd_end_write(&spare);
 	return 0;
 }
 
@@ -2374,8 +2384,10 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 
 	/* A discard took a page that was there when the write was prepared. */
 	if (list_empty(&spare->runs)) {
-		int err = mybrd_spare_for_holes(spare, index, index);
+		int err;
 
+		mybrd_free_replaced(spare);
+		err = mybrd_spare_for_holes(spare, index, index);
 		if (err || list_empty(&spare->runs))
 			return err;
 	}
@@ -2413,7 +2425,7 @@ static int mybrd_write_copy(struct mybrd_io *io)
 
 	page = mybrd_pop_spare(spare, &nr);
 	mybrd_copy_run(&written, page, PAGE_SIZE);
-	if (mybrd_replace_page(io->store, index, NULL, page))
+	if (mybrd_replace_page(spare, index, NULL, page))
 		*io = written;
 	else
 		mybrd_push_spare(spare, page, 1);
@@ -2531,7 +2543,7 @@ static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bi
 		err = mybrd_rw_bio(io, bio);
 		bytes -= bio->bi_iter.bi_size;
 	}
-	mybrd_free_spare(&spare);
+	mybrd_end_write(&spare);
 	if (err == -ENOSPC && spare.slept)
 		*wait = MYBRD_HAS_WAITED;
 	return mybrd_no_pages(&spare, err);

@@ -174,12 +174,28 @@ enum mybrd_refusal {
 };
 
 /**
+ * struct mybrd_batch - pages that have left a tree, and are freed together
+ * @pages: the first of those that are to be freed, or NULL
+ * @nr: how many they are
+ * @kept: those that other trees still have
+ * @unlinked: all entries, with the marks of an undo log
+ */
+struct mybrd_batch {
+	struct page	*pages;
+	unsigned int	nr;
+	unsigned int	kept;
+	unsigned int	unlinked;
+};
+
+/**
  * struct mybrd_spare - pages that a write has paid for and not put into the tree
  * @store: the store that the write goes to, and that they are charged to
  * @runs: the pages, with any content, the write's own until they are in the tree
  * @gfp: how the write may allocate
  * @max_order: the largest piece, as a power of two, that is worth asking for
  * @replaces: how many of the pages are to replace shared pages
+ * @replaced: pages that were replaced, that no tree has any more, and that wait for no grace
+ *	period yet
  * @keeps_holes: it is a zeroing, which needs no page for a hole
  * @refused: what the write waits for, or would wait for
  * @since: when it began to wait for that (@refused), in jiffies
@@ -191,6 +207,7 @@ struct mybrd_spare {
 	gfp_t			gfp;
 	unsigned int		max_order;
 	unsigned long		replaces;
+	struct mybrd_batch	replaced;
 	bool			keeps_holes;
 	enum mybrd_refusal	refused;
 	unsigned long		since;

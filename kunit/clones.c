@@ -154,6 +154,15 @@ static void end_of_batches(void *unused)
 	remove_probes(&batch_probe, 1);
 }
 
+static void count_batches(struct kunit *test, struct mybrd_store *store)
+{
+	batches.store = store;
+	batches.nr = 0;
+	KUNIT_ASSERT_EQ(test, find_probes(&batch_probe, 1), 0);
+	defer(test, end_of_batches, NULL);
+	KUNIT_ASSERT_EQ(test, add_probes(&batch_probe, 1), 0);
+}
+
 /* What a reset drops of one leaf waits for one grace period together. */
 static void drop_scattered_pages(struct kunit *test)
 {
@@ -167,11 +176,7 @@ static void drop_scattered_pages(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, mybrd_discard_pages(clone, i, i, false), 0);
 		must_insert(test, clone, i);
 	}
-	batches.store = clone;
-	batches.nr = 0;
-	KUNIT_ASSERT_EQ(test, find_probes(&batch_probe, 1), 0);
-	defer(test, end_of_batches, NULL);
-	KUNIT_ASSERT_EQ(test, add_probes(&batch_probe, 1), 0);
+	count_batches(test, clone);
 	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
 	undo_now(test, end_of_batches, NULL);
 	KUNIT_EXPECT_EQ(test, batches.nr, 1U);
@@ -397,6 +402,21 @@ static void write_under_a_reader(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, old->page, page);
 	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_long_read(&store->waiting)));
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 2, 0xbb));
+}
+
+/* Pages that a write replaces, and that no other disk has any more, are freed together. */
+static void write_when_alone(struct kunit *test)
+{
+	u8 *data = alloc_for(test, 4 * PAGE_SIZE);
+
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
+	memset(data, 0xaa, 4 * PAGE_SIZE);
+	count_batches(test, &disks.golden->store);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 4 * PAGE_SECTORS, data), 0);
+	undo_now(test, end_of_batches, NULL);
+	KUNIT_EXPECT_EQ(test, batches.nr, 1U);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, charged(), 4L);
 }
 
 /* A clone that is full by its limit can be overwritten: no page more is in its tree then. */
@@ -864,6 +884,7 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(write_to_either),
 	KUNIT_CASE(discard_in_either),
 	KUNIT_CASE(write_under_a_reader),
+	KUNIT_CASE(write_when_alone),
 	KUNIT_CASE(overwrite_a_full_clone),
 	KUNIT_CASE(overwrite_beyond_the_limit),
 	KUNIT_CASE(zero_a_full_clone),
