@@ -200,6 +200,28 @@ static void discard_and_zero(struct kunit *test)
 	expect_exact_counters(test);
 }
 
+/* What lay beyond the end of a disk that has shrunk does not come back. */
+static void cut_after_a_shrink(struct kunit *test)
+{
+	int err = -EBUSY;
+
+	KUNIT_ASSERT_EQ(test, write_page(2, 0x12), 0);
+	KUNIT_ASSERT_EQ(test, write_page(3, 0x13), 0);
+	KUNIT_ASSERT_EQ(test, flush(), 0);
+	KUNIT_ASSERT_EQ(test, write_page(3, 0xaa), 0);
+	mutex_lock(&disk.target->power_lock);
+	KUNIT_EXPECT_TRUE(test, comes_true((err = mybrd_resize_target(disk.target,
+						2 * PAGE_SIZE + SECTOR_SIZE)) != -EBUSY));
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, mybrd_resize_target(disk.target, NR_PAGES * PAGE_SIZE), 0);
+	mutex_unlock(&disk.target->power_lock);
+	KUNIT_EXPECT_EQ(test, cut_power(MYBRD_CUT_LOSE, 0), 0);
+	KUNIT_EXPECT_TRUE(test, page_reads(disk.target, 3, 0));
+	KUNIT_EXPECT_FALSE(test, page_reads(disk.target, 2, 0));
+	KUNIT_EXPECT_NULL(test, memchr_inv(disk.buf, 0x12, SECTOR_SIZE));
+	KUNIT_EXPECT_NULL(test, memchr_inv(disk.buf + SECTOR_SIZE, 0, PAGE_SIZE - SECTOR_SIZE));
+}
+
 /* The fate of a sector, as the manual has it */
 static bool survives(u64 seed, u64 sector)
 {
@@ -526,6 +548,7 @@ static struct kunit_case cache_test_cases[] = {
 	KUNIT_CASE_PARAM(flush_and_fua, flush_gen_params),
 	KUNIT_CASE(write_over_what_was_flushed),
 	KUNIT_CASE(discard_and_zero),
+	KUNIT_CASE(cut_after_a_shrink),
 	KUNIT_CASE(seed_decides_for_each_block),
 	KUNIT_CASE(cut_beside_a_clone),
 	KUNIT_CASE(cut_a_clone),
