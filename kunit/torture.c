@@ -17,11 +17,17 @@
  * Other targets come and go, each incarnation with a stamp.  Who removes one says
  * so when mybrd_remove_targets() has returned.  Whoever found it, and is still in
  * the section or holds a reference, must not hear of that.
+ *
+ * Clones of the disk, and of each other, come and go, too.  A new one has what the disk
+ * had at one moment: of an owner's sectors, what the owner wrote last, or what he was
+ * about to write.  From then on each clone has its own writer, who keeps a sum of every
+ * sector.  At the end each page knows how many trees have it, and is charged once.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bio.h>
 #include <linux/delay.h>
+#include <linux/jhash.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -29,8 +35,10 @@
 #include <linux/poison.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/version.h>
 
 #include "mybrd.h"
@@ -54,6 +62,8 @@ enum violation {
 	FREED_PAGE,		/* found in the tree, and free before the section's end */
 	FOREIGN_WORD,		/* on the disk, and written by nobody, or not there */
 	LOST_WRITE,		/* an owner read what he did not write last */
+	TORN_CLONE,		/* at no moment did the disk have what a new clone has */
+	CHANGED_CLONE,		/* a clone has what its writer did not leave there */
 	GONE_TARGET,		/* found, and removed before it was let go */
 	HALF_MADE_TARGET,	/* found before it was complete */
 	CUT_LIST,		/* who stands on a target can't go on to the next */
@@ -67,6 +77,8 @@ static const char * const violation_names[] = {
 	[FREED_PAGE]		= "freed_page",
 	[FOREIGN_WORD]		= "foreign_word",
 	[LOST_WRITE]		= "lost_write",
+	[TORN_CLONE]		= "torn_clone",
+	[CHANGED_CLONE]		= "changed_clone",
 	[GONE_TARGET]		= "gone_target",
 	[HALF_MADE_TARGET]	= "half_made_target",
 	[CUT_LIST]		= "cut_list",
@@ -101,7 +113,12 @@ enum sighting {
 	WORD_READ,		/* written by somebody */
 	PAGE_FOUND,		/* by who looks into the tree, and stays with it */
 	TARGET_FOUND,		/* that comes and goes */
+	CLONE_MADE,		/* of the disk, by power on or by a reset */
+	PAGE_COPIED,		/* because other trees have it */
 	SECTION_SEEN,		/* of the driver, from its beginning to its end */
+	NR_NEEDED,
+	/* And what a slow machine may miss in a few seconds */
+	CLONE_FOUND = NR_NEEDED,	/* by who looks into its tree */
 	NR_SIGHTINGS
 };
 
@@ -109,7 +126,10 @@ static const char * const sighting_names[] = {
 	[WORD_READ]	= "words read",
 	[PAGE_FOUND]	= "pages found",
 	[TARGET_FOUND]	= "targets found",
+	[CLONE_MADE]	= "clones made",
+	[PAGE_COPIED]	= "pages copied",
 	[SECTION_SEEN]	= "sections seen",
+	[CLONE_FOUND]	= "clones found",
 };
 
 static atomic_long_t sightings[NR_SIGHTINGS];
@@ -131,6 +151,7 @@ static bool one_in(unsigned int n)
 #define NR_WRITERS	2
 #define NR_INSERTERS	2
 #define NR_FINDERS	3
+#define NR_CLONERS	2
 #define OWN_PAGES	32
 #define OWN_SECTORS	(OWN_PAGES * (PAGE_SIZE / SECTOR_SIZE))
 #define FIRST_SHARED	(NR_OWNERS * OWN_PAGES)
@@ -138,7 +159,8 @@ static bool one_in(unsigned int n)
 static struct mybrd_target *disk_target;
 
 /* Who writes words, each with a number of his own and a round that only grows. */
-#define NR_NUMBERS	(NR_OWNERS + NR_WRITERS + NR_INSERTERS + NR_FINDERS)
+#define FIRST_CLONER	(NR_OWNERS + NR_WRITERS + NR_INSERTERS + NR_FINDERS)
+#define NR_NUMBERS	(FIRST_CLONER + NR_CLONERS)
 static u32 rounds[NR_NUMBERS];
 
 /* 8 bits that say it is ours, 4 for the writer, 28 for the place, 24 for the round */
@@ -210,7 +232,6 @@ struct actor {
 	unsigned long turns;
 	struct page *buf;
 	unsigned long section;		/* a cookie from the driver's section it is in, or 0 */
-	u32 own_rounds[OWN_SECTORS];	/* an owner's: what each sector holds, 0 for zeros */
 	struct mybrd_target *targets[2];	/* a churner's */
 };
 
@@ -245,6 +266,12 @@ static void expect_shared_error(int err, bool write, bool nowait, const char *wh
 	if (err && err != -EIO && !(write && err == -ENOSPC) && !(nowait && err == -EAGAIN))
 		violated(WRONG_ERROR, "%s: %d", what, err);
 }
+
+/*
+ * Pages become shared while the queue of the disk is frozen.  That does not hold up those who
+ * change the tree without I/O: they read this semaphore, and who makes a clone writes it.
+ */
+static DECLARE_RWSEM(tree_sem);
 
 static void pick_shared(u64 *sector, unsigned int *sectors)
 {
@@ -284,6 +311,18 @@ static void reader_turn(struct actor *actor)
 		words_are_good(data, sector << SECTOR_SHIFT, sectors << SECTOR_SHIFT);
 }
 
+/* All shared pages from somewhere on */
+static int discard_to_the_end(void)
+{
+	int err;
+
+	down_read(&tree_sem);
+	err = mybrd_discard_pages(&disk_target->store, FIRST_SHARED + below(pages),
+				  FIRST_SHARED + pages - 1, false);
+	up_read(&tree_sem);
+	return err;
+}
+
 static void discarder_turn(struct actor *actor)
 {
 	unsigned int sectors;
@@ -291,10 +330,7 @@ static void discarder_turn(struct actor *actor)
 	int err;
 
 	if (one_in(8)) {
-		pgoff_t first = FIRST_SHARED + below(pages);
-
-		err = mybrd_discard_pages(&disk_target->store, first, FIRST_SHARED + pages - 1,
-					  false);
+		err = discard_to_the_end();
 	} else {
 		pick_shared(&sector, &sectors);
 		err = do_bio(disk_target, one_in(2) ? REQ_OP_DISCARD : REQ_OP_WRITE_ZEROES, sector,
@@ -323,19 +359,19 @@ static bool time_is_over(ktime_t end)
 }
 
 /* Find some pages and stay with them: whoever frees one early is seen here. */
-static void looker_turn(struct actor *actor)
+static void look_into(struct mybrd_store *store, pgoff_t first, unsigned int nr, const char *who)
 {
 	ktime_t end = ktime_add_us(ktime_get(), below(3000));
-	pgoff_t indices[4];
-	struct page *found[4];
+	pgoff_t indices[8];
+	struct page *found[8];
 	unsigned long cookie;
 	int i;
 
 	rcu_read_lock();
 	cookie = get_state_synchronize_rcu();
 	for (i = 0; i < ARRAY_SIZE(found); i++) {
-		indices[i] = FIRST_SHARED + below(pages);
-		found[i] = mybrd_lookup_page(&disk_target->store, indices[i]);
+		indices[i] = first + below(nr);
+		found[i] = mybrd_lookup_page(store, indices[i]);
 		if (found[i])
 			atomic_long_inc(&sightings[PAGE_FOUND]);
 	}
@@ -344,8 +380,13 @@ static void looker_turn(struct actor *actor)
 			if (found[i])
 				check_page(found[i], indices[i]);
 	} while (!time_is_over(end));
-	check_section(cookie, "looker");
+	check_section(cookie, who);
 	rcu_read_unlock();
+}
+
+static void looker_turn(struct actor *actor)
+{
+	look_into(&disk_target->store, FIRST_SHARED, pages, "looker");
 }
 
 /*
@@ -395,11 +436,29 @@ static int insert_words(struct mybrd_store *store, pgoff_t index, unsigned int n
 
 static void inserter_turn(struct actor *actor)
 {
-	int err = insert_words(&disk_target->store, FIRST_SHARED + below(pages),
-			       NR_OWNERS + NR_WRITERS + actor->nr);
+	int err;
 
+	down_read(&tree_sem);
+	err = insert_words(&disk_target->store, FIRST_SHARED + below(pages),
+			   NR_OWNERS + NR_WRITERS + actor->nr);
+	up_read(&tree_sem);
 	if (err && err != -EEXIST && err != -ENOSPC)
 		violated(WRONG_ERROR, "insert: %d", err);
+}
+
+/*
+ * What an owner's sectors hold: the round in which he wrote each one, 0 for zeros.  The new
+ * ones are there when his I/O is done, and the old ones until it begins.
+ */
+static struct own {
+	raw_spinlock_t lock;
+	u32 old_rounds[OWN_SECTORS];
+	u32 new_rounds[OWN_SECTORS];
+} owns[NR_OWNERS];
+
+static u64 own_word(unsigned int owner, u64 pos, u32 round)
+{
+	return round ? make_word(owner, pos / sizeof(u64), round) : 0;
 }
 
 static void check_own(struct actor *actor, unsigned int first, unsigned int sectors)
@@ -408,53 +467,73 @@ static void check_own(struct actor *actor, unsigned int first, unsigned int sect
 	const u64 *word = page_address(actor->buf);
 	unsigned int i;
 
-	for (i = 0; i < (sectors << SECTOR_SHIFT) / sizeof(*word); i++) {
-		u32 round = actor->own_rounds[first + i / (SECTOR_SIZE / sizeof(*word))];
-		u64 wanted = round ? make_word(actor->nr, pos / sizeof(*word) + i, round) : 0;
+	for (i = 0; i < (sectors << SECTOR_SHIFT) / sizeof(*word); i++, pos += sizeof(*word)) {
+		u32 round = owns[actor->nr].old_rounds[first + i * sizeof(*word) / SECTOR_SIZE];
+		u64 wanted = own_word(actor->nr, pos, round);
 
 		if (word[i] == wanted)
 			continue;
 		violated(LOST_WRITE, "%#llx instead of %#llx at byte %llu of the disk", word[i],
-			 wanted, pos + i * sizeof(*word));
+			 wanted, pos);
 		return;
 	}
+}
+
+/* From here to end_change() the disk may have the one or the other. */
+static void begin_change(struct own *own, unsigned int first, unsigned int sectors, u32 round)
+{
+	unsigned int i;
+
+	raw_spin_lock(&own->lock);
+	for (i = first; i < first + sectors; i++)
+		own->new_rounds[i] = round;
+	raw_spin_unlock(&own->lock);
+}
+
+static void end_change(struct own *own, bool done)
+{
+	raw_spin_lock(&own->lock);
+	if (done)
+		memcpy(own->old_rounds, own->new_rounds, sizeof(own->old_rounds));
+	else
+		memcpy(own->new_rounds, own->old_rounds, sizeof(own->new_rounds));
+	raw_spin_unlock(&own->lock);
 }
 
 /* Nobody else touches an owner's pages.  A write that fails has changed nothing there. */
 static void owner_turn(struct actor *actor)
 {
-	unsigned int first = below(OWN_SECTORS), i;
+	unsigned int first = below(OWN_SECTORS);
 	unsigned int sectors = min_t(unsigned int, 1 + below(BUF_SECTORS), OWN_SECTORS - first);
 	u64 sector = actor->nr * OWN_SECTORS + first;
-	bool reads = false, writes = false;
-	u32 round = 0;
+	struct own *own = &owns[actor->nr];
+	void *data = page_address(actor->buf);
+	u32 round;
 	int err;
 
 	switch (below(4)) {
 	case 0:
+		begin_change(own, first, sectors, 0);
 		err = do_bio(disk_target, one_in(2) ? REQ_OP_DISCARD : REQ_OP_WRITE_ZEROES, sector,
 			     sectors, NULL);
+		end_change(own, !err);
 		break;
 	case 1:
-		writes = true;
 		round = next_round(actor->nr);
-		fill(page_address(actor->buf), sector << SECTOR_SHIFT, sectors << SECTOR_SHIFT,
-		     actor->nr, round);
+		fill(data, sector << SECTOR_SHIFT, sectors << SECTOR_SHIFT, actor->nr, round);
+		begin_change(own, first, sectors, round);
 		err = do_bio(disk_target, REQ_OP_WRITE, sector, sectors, actor->buf);
+		end_change(own, !err);
 		break;
 	default:
-		reads = true;
-		memset(page_address(actor->buf), 0xff, sectors << SECTOR_SHIFT);
+		memset(data, 0xff, sectors << SECTOR_SHIFT);
 		err = do_bio(disk_target, REQ_OP_READ, sector, sectors, actor->buf);
+		if (!err)
+			check_own(actor, first, sectors);
 	}
-	if (err && !(writes && err == -ENOSPC))
+	/* There may be no room to write, or to copy a page that a clone has, too. */
+	if (err && err != -ENOSPC)
 		violated(WRONG_ERROR, "owner: %d", err);
-	if (err)
-		return;
-	if (reads)
-		check_own(actor, first, sectors);
-	for (i = first; !reads && i < first + sectors; i++)
-		actor->own_rounds[i] = round;
 }
 
 /* The end of the disk, somewhere in the shared part, and the limit on its pages. */
@@ -632,6 +711,299 @@ static void finder_turn(struct actor *actor)
 		find_and_keep(actor, name, slot);
 }
 
+#define MAX_ACTORS	40
+static struct actor *actors[MAX_ACTORS];
+static unsigned int nr_actors;
+
+/* NULL if the current task is none, such as a worker that does the I/O of one */
+static struct actor *current_actor(void)
+{
+	/* Pairs with the release in start_actor(). */
+	unsigned int i, nr = smp_load_acquire(&nr_actors);
+
+	for (i = 0; i < nr; i++)
+		if (actors[i]->task == current)
+			return actors[i];
+	return NULL;
+}
+
+/*
+ * Clones.  Each cloner has one at a time, and nobody else writes to it.  Clones are as large
+ * as the disk is at most, so that the disk may shrink and grow.
+ */
+static struct clone {
+	struct mybrd_target *target;	/* NULL if there is none */
+	u32 *sums;			/* of each sector, as it was left */
+	bool of_disk;			/* and not of the other clone */
+	bool told;			/* what the owners had, below */
+	u32 rounds[NR_OWNERS][2][OWN_SECTORS];
+} clones[NR_CLONERS];
+
+static u32 zeros_sum;
+
+static unsigned int all_sectors(void)
+{
+	return (FIRST_SHARED + pages) * (PAGE_SIZE / SECTOR_SIZE);
+}
+
+static unsigned int at_most(unsigned int sectors, unsigned int sector)
+{
+	return min(sectors, all_sectors() - sector);
+}
+
+static void clone_name(char *name, size_t len, unsigned int nr)
+{
+	snprintf(name, len, "torture-clone-%u", nr);
+}
+
+static u32 sector_sum(const void *sector)
+{
+	return jhash2(sector, SECTOR_SIZE / sizeof(u32), 0);
+}
+
+static bool read_clone(struct actor *actor, u64 sector, unsigned int sectors)
+{
+	int err;
+
+	memset(page_address(actor->buf), 0xff, sectors << SECTOR_SHIFT);
+	err = do_bio(clones[actor->nr].target, REQ_OP_READ, sector, sectors, actor->buf);
+	if (err)
+		violated(WRONG_ERROR, "clone, read: %d", err);
+	return !err;
+}
+
+static void check_clone(struct actor *actor, u64 sector, unsigned int sectors)
+{
+	struct clone *clone = &clones[actor->nr];
+	void *data = page_address(actor->buf);
+	unsigned int i;
+
+	if (!read_clone(actor, sector, sectors))
+		return;
+	for (i = 0; i < sectors; i++)
+		if (sector_sum(data + (i << SECTOR_SHIFT)) != clone->sums[sector + i]) {
+			violated(CHANGED_CLONE, "sector %llu of clone %u begins with %#llx",
+				 sector + i, actor->nr, *(u64 *)(data + (i << SECTOR_SHIFT)));
+			return;
+		}
+}
+
+static void check_whole_clone(struct actor *actor)
+{
+	unsigned int sector;
+
+	for (sector = 0; sector < all_sectors(); sector += BUF_SECTORS)
+		check_clone(actor, sector, at_most(BUF_SECTORS, sector));
+}
+
+/* Does the sector have what @owner wrote in @round? */
+static bool sector_is_of(const u64 *word, u64 sector, unsigned int owner, u32 round)
+{
+	u64 pos = sector << SECTOR_SHIFT;
+	unsigned int i;
+
+	for (i = 0; i < SECTOR_SIZE / sizeof(*word); i++, pos += sizeof(*word))
+		if (word[i] != own_word(owner, pos, round))
+			return false;
+	return true;
+}
+
+/*
+ * Read a new clone.  All words must be good, and of each owner it must have all that was there
+ * before or after the I/O that waited while the clone was made.
+ */
+static void learn_clone(struct actor *actor)
+{
+	struct clone *clone = &clones[actor->nr];
+	bool is_old[NR_OWNERS], is_new[NR_OWNERS];
+	void *data = page_address(actor->buf);
+	unsigned int sector, sectors, i;
+
+	memset(is_old, true, sizeof(is_old));
+	memset(is_new, true, sizeof(is_new));
+	for (sector = 0; sector < all_sectors(); sector += sectors) {
+		sectors = at_most(BUF_SECTORS, sector);
+		if (!read_clone(actor, sector, sectors))
+			return;
+		words_are_good(data, (u64)sector << SECTOR_SHIFT, sectors << SECTOR_SHIFT);
+		for (i = 0; i < sectors; i++) {
+			unsigned int owner = (sector + i) / OWN_SECTORS;
+			unsigned int own = (sector + i) % OWN_SECTORS;
+			void *found = data + (i << SECTOR_SHIFT);
+
+			clone->sums[sector + i] = sector_sum(found);
+			if (owner >= NR_OWNERS)
+				continue;
+			is_old[owner] &= sector_is_of(found, sector + i, owner,
+						      clone->rounds[owner][0][own]);
+			is_new[owner] &= sector_is_of(found, sector + i, owner,
+						      clone->rounds[owner][1][own]);
+		}
+	}
+	if (!clone->told)
+		return;
+	atomic_long_inc(&sightings[CLONE_MADE]);
+	for (i = 0; i < NR_OWNERS; i++)
+		if (!is_old[i] && !is_new[i])
+			violated(TORN_CLONE, "clone %u, sectors of owner %u", actor->nr, i);
+}
+
+static void make_clone(struct actor *actor)
+{
+	struct clone *clone = &clones[actor->nr];
+	struct mybrd_config new = config;
+	struct mybrd_target *target;
+	char name[MYBRD_NAME_MAX + 1];
+
+	clone->told = false;
+	clone->of_disk = !actor->nr || !one_in(4);
+	new.size = (u64)all_sectors() << SECTOR_SHIFT;
+	new.size_set = true;
+	new.queue_mode = one_in(2) ? MYBRD_QUEUE_BIO : MYBRD_QUEUE_MQ;
+	if (clone->of_disk)
+		strscpy(new.clone_of, disk_target->name, sizeof(new.clone_of));
+	else
+		clone_name(new.clone_of, sizeof(new.clone_of), (actor->nr + 1) % NR_CLONERS);
+	clone_name(name, sizeof(name), actor->nr);
+	down_write(&tree_sem);
+	target = mybrd_add_target(name, &new);
+	up_write(&tree_sem);
+	if (!IS_ERR(target)) {
+		clone->target = target;
+		learn_clone(actor);
+	} else if (clone->of_disk || PTR_ERR(target) != -ENOENT) {
+		violated(WRONG_ERROR, "clone: %ld", PTR_ERR(target));
+	}
+}
+
+static void drop_clone(unsigned int nr)
+{
+	LIST_HEAD(doomed);
+
+	list_add(&clones[nr].target->doomed, &doomed);
+	mybrd_remove_targets(&doomed);
+	clones[nr].target = NULL;
+}
+
+static void reset_clone(struct actor *actor)
+{
+	struct clone *clone = &clones[actor->nr];
+	int err;
+
+	clone->told = false;
+	down_write(&tree_sem);
+	mutex_lock(&clone->target->power_lock);
+	err = mybrd_reset_target(clone->target);
+	mutex_unlock(&clone->target->power_lock);
+	up_write(&tree_sem);
+	/* The kernel has looked for partitions, and has not closed the disk yet. */
+	if (!err)
+		learn_clone(actor);
+	else if (err != -EBUSY && (clone->of_disk || err != -ENOENT))
+		violated(WRONG_ERROR, "reset: %d", err);
+}
+
+static void change_clone(struct actor *actor)
+{
+	unsigned int sector = below(all_sectors()), i;
+	unsigned int sectors = at_most(1 + below(BUF_SECTORS), sector);
+	unsigned int number = FIRST_CLONER + actor->nr;
+	struct clone *clone = &clones[actor->nr];
+	void *data = page_address(actor->buf);
+	bool writes = one_in(2);
+	int err;
+
+	if (writes) {
+		fill(data, (u64)sector << SECTOR_SHIFT, sectors << SECTOR_SHIFT, number,
+		     next_round(number));
+		err = do_bio(clone->target, REQ_OP_WRITE, sector, sectors, actor->buf);
+	} else {
+		err = do_bio(clone->target, one_in(2) ? REQ_OP_DISCARD : REQ_OP_WRITE_ZEROES,
+			     sector, sectors, NULL);
+	}
+	if (err && !(writes && err == -ENOSPC))
+		violated(WRONG_ERROR, "clone, %s: %d", writes ? "write" : "discard", err);
+	for (i = 0; !err && i < sectors; i++)
+		clone->sums[sector + i] = writes ? sector_sum(data + (i << SECTOR_SHIFT)) :
+						   zeros_sum;
+}
+
+/* To make a clone and to read it takes as long as many turns. */
+static void cloner_turn(struct actor *actor)
+{
+	unsigned int sector = below(all_sectors()), i;
+
+	if (!clones[actor->nr].target) {
+		make_clone(actor);
+		for (i = 0; i < 8 && clones[actor->nr].target; i++)
+			change_clone(actor);
+		return;
+	}
+	switch (below(16)) {
+	case 0:
+		check_whole_clone(actor);
+		drop_clone(actor->nr);
+		break;
+	case 1:
+		check_whole_clone(actor);
+		reset_clone(actor);
+		break;
+	case 2 ... 7:
+		check_clone(actor, sector, at_most(1 + below(BUF_SECTORS), sector));
+		break;
+	default:
+		change_clone(actor);
+	}
+}
+
+/*
+ * Look into a clone's tree and keep the clone, now and then for longer than all else in its
+ * removal takes.  Pages that the disk lets go of last are the clone's alone when the reference
+ * is given back, and it may free them next.  But who looks into the disk may have found them.
+ */
+static void visitor_turn(struct actor *actor)
+{
+	struct mybrd_target *target;
+	char name[MYBRD_NAME_MAX + 1];
+
+	clone_name(name, sizeof(name), below(NR_CLONERS));
+	target = mybrd_find_target(name);
+	if (!target)
+		return;
+	atomic_long_inc(&sightings[CLONE_FOUND]);
+	look_into(&target->store, 0, FIRST_SHARED + pages, "visitor");
+	msleep(one_in(8) ? below(300) : below(30));
+	discard_to_the_end();
+	mybrd_put_target(target);
+}
+
+/* Called while the disk's queue is frozen: of an owner, one I/O at most is not done. */
+static void share_seen(void *data, const struct mybrd_store *store, pgoff_t index,
+		       unsigned long nr)
+{
+	struct actor *actor = current_actor();
+	struct clone *clone;
+	unsigned int i;
+
+	if (!actor || actor->role->turn != cloner_turn)
+		return;
+	clone = &clones[actor->nr];
+	if (!clone->of_disk || clone->told)
+		return;
+	for (i = 0; i < NR_OWNERS; i++) {
+		raw_spin_lock(&owns[i].lock);
+		memcpy(clone->rounds[i][0], owns[i].old_rounds, sizeof(owns[i].old_rounds));
+		memcpy(clone->rounds[i][1], owns[i].new_rounds, sizeof(owns[i].new_rounds));
+		raw_spin_unlock(&owns[i].lock);
+	}
+	clone->told = true;
+}
+
+static void copy_seen(void *data, const struct mybrd_store *store, pgoff_t index)
+{
+	atomic_long_inc(&sightings[PAGE_COPIED]);
+}
+
 /*
  * A removal waits for many grace periods, so it gets the CPU first, and next those
  * who spin in a section: a reader that is preempted there makes all others wait.
@@ -647,28 +1019,15 @@ static const struct role roles[] = {
 	{ "resizer",	resizer_turn,	1 },
 	{ "churner",	churner_turn,	NR_CHURNERS, MIN_NICE },
 	{ "finder",	finder_turn,	NR_FINDERS, -10 },
+	{ "cloner",	cloner_turn,	NR_CLONERS, MIN_NICE },
+	{ "visitor",	visitor_turn,	1, -10 },
 };
-
-#define MAX_ACTORS	(ARRAY_SIZE(roles) * 3)
-static struct actor *actors[MAX_ACTORS];
-static unsigned int nr_actors;
 
 /*
  * The driver's own sections, by its trace events, which are both inside: here, too, no
  * grace period ends that began in one.  What is not an actor's is not looked at, such as
  * mq's when a worker does it.
  */
-static struct actor *current_actor(void)
-{
-	/* Pairs with the release in start_actor(). */
-	unsigned int i, nr = smp_load_acquire(&nr_actors);
-
-	for (i = 0; i < nr; i++)
-		if (actors[i]->task == current)
-			return actors[i];
-	return NULL;
-}
-
 static void section_begin_seen(void *data, const struct mybrd_store *store, pgoff_t index)
 {
 	struct actor *actor = current_actor();
@@ -691,6 +1050,8 @@ static void section_end_seen(void *data, const struct mybrd_store *store)
 static struct probe probes[] = {
 	{ "mybrd_section_begin", section_begin_seen },
 	{ "mybrd_section_end", section_end_seen },
+	{ "mybrd_share", share_seen },
+	{ "mybrd_copy", copy_seen },
 };
 
 static int actor_thread(void *data)
@@ -759,7 +1120,6 @@ static void check_counters(struct mybrd_store *store)
 	unsigned long found = 0;
 	pgoff_t index;
 
-	rcu_barrier();
 	for (index = 0; index < FIRST_SHARED + pages; index++) {
 		struct page *page;
 
@@ -779,8 +1139,60 @@ static void check_counters(struct mybrd_store *store)
 			 atomic_long_read(&store->waiting));
 }
 
+/* What other disks have had stored and charged since before the torture */
+static long stored_before, charged_before;
+
+/*
+ * The disk and its clones have different pages at an index, or some have the same.  Each
+ * page knows how many trees have it (twice the number of the others, plus one), and the
+ * module counts it once.
+ */
+static void check_shares(void)
+{
+	struct mybrd_store *stores[1 + NR_CLONERS] = { &disk_target->store };
+	unsigned int nr = 1, i, j;
+	unsigned long found = 0;
+	pgoff_t index;
+
+	for (i = 0; i < NR_CLONERS; i++)
+		if (clones[i].target)
+			stores[nr++] = &clones[i].target->store;
+	for (i = 0; i < nr; i++)
+		check_counters(stores[i]);
+	for (index = 0; index < FIRST_SHARED + pages; index++) {
+		struct page *there[1 + NR_CLONERS];
+		unsigned long trees[1 + NR_CLONERS] = {};
+
+		rcu_read_lock();
+		for (i = 0; i < nr; i++) {
+			there[i] = mybrd_lookup_page(stores[i], index);
+			for (j = 0; there[j] != there[i]; j++)
+				;
+			trees[j]++;
+		}
+		for (i = 0; i < nr; i++) {
+			unsigned long shares = there[i] ? page_private(there[i]) : 0;
+
+			if (!there[i] || !trees[i])
+				continue;
+			found++;
+			if (shares != 2 * trees[i] - 1 && (shares || trees[i] > 1))
+				violated(WRONG_COUNT, "index %lu: in %lu trees, share state %lu",
+					 index, trees[i], shares);
+		}
+		rcu_read_unlock();
+		thread_breathe();
+	}
+	if (atomic_long_read(&mybrd_stored) - stored_before != found ||
+	    atomic_long_read(&mybrd_charged) - charged_before != found)
+		violated(WRONG_COUNT, "%lu pages of %u disks, stored %ld, charged %ld", found, nr,
+			 atomic_long_read(&mybrd_stored) - stored_before,
+			 atomic_long_read(&mybrd_charged) - charged_before);
+}
+
 static int __init torture_init(void)
 {
+	static const u64 zeros[SECTOR_SIZE / sizeof(u64)];
 	unsigned int i, nr, idle, unseen = 0;
 	LIST_HEAD(doomed);
 	long all = 0;
@@ -791,12 +1203,24 @@ static int __init torture_init(void)
 		return -EINVAL;
 	config.queue_mode = strcmp(queue_mode, "mq") ? MYBRD_QUEUE_BIO : MYBRD_QUEUE_MQ;
 	config.size = (u64)(FIRST_SHARED + pages) << PAGE_SHIFT;
+	rcu_barrier();
+	stored_before = atomic_long_read(&mybrd_stored);
+	charged_before = atomic_long_read(&mybrd_charged);
 	disk_target = mybrd_add_target("torture", &config);
 	if (IS_ERR(disk_target))
 		return PTR_ERR(disk_target);
 	config.size = 0;
 
-	err = find_probes(probes, ARRAY_SIZE(probes)) ?: add_probes(probes, ARRAY_SIZE(probes));
+	for (i = 0; i < NR_OWNERS; i++)
+		raw_spin_lock_init(&owns[i].lock);
+	zeros_sum = sector_sum(zeros);
+	for (i = 0; i < NR_CLONERS; i++) {
+		clones[i].sums = kvcalloc(all_sectors(), sizeof(*clones[i].sums), GFP_KERNEL);
+		if (!clones[i].sums)
+			err = -ENOMEM;
+	}
+	err = err ?: find_probes(probes, ARRAY_SIZE(probes));
+	err = err ?: add_probes(probes, ARRAY_SIZE(probes));
 	for (i = 0; !err && i < ARRAY_SIZE(roles); i++)
 		for (nr = 0; !err && nr < roles[i].nr; nr++)
 			err = start_actor(&roles[i], nr);
@@ -804,7 +1228,14 @@ static int __init torture_init(void)
 		err = -EINTR;
 	remove_probes(probes, ARRAY_SIZE(probes));
 	idle = stop_actors();
-	check_counters(&disk_target->store);
+	rcu_barrier();
+	check_shares();
+	for (i = 0; i < NR_CLONERS; i++) {
+		if (clones[i].target)
+			drop_clone(i);
+		kvfree(clones[i].sums);
+	}
+	check_shares();
 	list_add(&disk_target->doomed, &doomed);
 	mybrd_remove_targets(&doomed);
 
@@ -815,7 +1246,7 @@ static int __init torture_init(void)
 	}
 	for (i = 0; i < NR_SIGHTINGS; i++) {
 		pr_info("%s: %ld\n", sighting_names[i], atomic_long_read(&sightings[i]));
-		unseen += !atomic_long_read(&sightings[i]);
+		unseen += i < NR_NEEDED && !atomic_long_read(&sightings[i]);
 	}
 	pr_info("%u s, %u threads (%u idle), %ld violations\n", seconds, nr_actors, idle, all);
 	return err ?: all || idle || unseen ? -EIO : 0;
