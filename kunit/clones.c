@@ -90,6 +90,24 @@ static void clone_of_more_than_the_limit(struct kunit *test)
 	expect_same_pages(test, clone, origin);
 }
 
+/* Without a node for the tree there is no clone, and later there is one. */
+static void clone_without_nodes(struct kunit *test)
+{
+	struct mybrd_store *origin = new_origin(test), *clone = new_store(test);
+	long before = charged();
+
+	watch(test, SLAB_ALLOCATION, 0);
+	use_up_nodes(test);
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), -ENOMEM);
+	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
+	KUNIT_EXPECT_EQ(test, clone->nr_pages, 0UL);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&clone->charged), 0L);
+	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	expect_same_pages(test, clone, origin);
+	KUNIT_EXPECT_EQ(test, clone->nr_nodes, origin->nr_nodes);
+	KUNIT_EXPECT_GE(test, charged(), before);
+}
+
 /* A clone that has changed gets the pages of its origin again. */
 static void clone_once_more(struct kunit *test)
 {
@@ -578,6 +596,60 @@ static void write_beside_one_shared_page(struct kunit *test)
 }
 
 /*
+ * A write that may not wait and can't have its pages is sent back where there are shared pages:
+ * whoever may wait looks whether they need a copy.  In mq mode it may wait.
+ */
+static void nowait_write_beyond_the_limit(struct kunit *test)
+{
+	bool waits = disks.clone->config.queue_mode == MYBRD_QUEUE_MQ;
+	struct mybrd_store *store = &disks.clone->store;
+	long refused = atomic_long_read(&store->refusals);
+	u8 *data = alloc_for(test, 8 * PAGE_SIZE);
+
+	store->max_pages = 1;
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE | REQ_NOWAIT, 0, 8 * PAGE_SECTORS,
+				     data), waits ? -ENOSPC : -EAGAIN);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE, 0, 8 * PAGE_SECTORS, data),
+			-ENOSPC);
+	/* Which is no refusal */
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->refusals), refused + 1 + waits);
+	expect_unchanged(test, disks.clone);
+	KUNIT_EXPECT_EQ(test, charged(), 4L);
+}
+
+static int try_resize(struct mybrd_target *target, u64 size)
+{
+	int err;
+
+	mutex_lock(&target->power_lock);
+	err = mybrd_resize_target(target, size);
+	mutex_unlock(&target->power_lock);
+	return err;
+}
+
+/* The new end is in a shared page.  Without memory for a copy, the disk stays as it is. */
+static void shrink_without_memory(struct kunit *test)
+{
+	struct gendisk *disk = disks.clone->disk;
+	u64 size = get_capacity(disk) << SECTOR_SHIFT;
+	int err;
+
+	leave_room(test, 0);
+	KUNIT_EXPECT_TRUE(test, comes_true((err = try_resize(disks.clone, 512)) != -EBUSY));
+	set_reserve(0);
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_EQ(test, (u64)get_capacity(disk) << SECTOR_SHIFT, size);
+	expect_unchanged(test, disks.clone);
+	KUNIT_EXPECT_EQ(test, try_resize(disks.clone, 512), 0);
+	KUNIT_EXPECT_EQ(test, try_resize(disks.clone, size), 0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0));
+	KUNIT_EXPECT_FALSE(test, disk_is(disks.clone, 0, 0x10));
+	KUNIT_EXPECT_EQ(test, disks.buf[SECTOR_SIZE - 1], 0x10);
+	KUNIT_EXPECT_EQ(test, disks.buf[SECTOR_SIZE], 0);
+	expect_unchanged(test, disks.golden);
+}
+
+/*
  * Another write copies the same shared page first, and changes the copy: its page is found
  * when this write comes to the tree.
  */
@@ -613,12 +685,14 @@ static void end_of_rival(void *unused)
 	remove_probes(&rival_probe, 1);
 }
 
-static void two_writes_to_a_shared_page(struct kunit *test)
+/* After each section of a write of @nr_sectors in turn; returns how many it has. */
+static unsigned int write_beside_a_rival(struct kunit *test, sector_t sector,
+					 unsigned int nr_sectors)
 {
 	struct mybrd_spare *spare = new_spare(test, &disks.clone->store, MYBRD_GFP, 1);
+	unsigned int whole = nr_sectors == PAGE_SECTORS;
 	unsigned int nr = 1, tries;
 
-	/* After each section of the write in turn */
 	for (tries = 1; tries < 8; tries++) {
 		KUNIT_ASSERT_EQ(test, reset(disks.clone), 0);
 		rcu_barrier();
@@ -631,24 +705,36 @@ static void two_writes_to_a_shared_page(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, find_probes(&rival_probe, 1), 0);
 		defer(test, end_of_rival, NULL);
 		KUNIT_ASSERT_EQ(test, add_probes(&rival_probe, 1), 0);
-		KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, PAGE_SECTORS, 1, 0xaa), 0);
+		KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, sector, nr_sectors, 0xaa), 0);
 		undo_now(test, end_of_rival, NULL);
 		if (rival) {
 			mybrd_push_spare(spare, rival, 1);
 			rival = NULL;
 			break;
 		}
-		KUNIT_EXPECT_FALSE(test, disk_is(disks.clone, 1, 0));
+		KUNIT_EXPECT_EQ(test, disk_is(disks.clone, 1, 0xaa), whole);
 		KUNIT_EXPECT_EQ(test, disks.buf[0], 0xaa);
-		KUNIT_EXPECT_EQ_MSG(test, disks.buf[SECTOR_SIZE], 0x77, "section %u", tries);
+		KUNIT_EXPECT_EQ_MSG(test, disks.buf[SECTOR_SIZE], whole ? 0xaa : 0x77,
+				    "section %u", tries);
 		expect_unchanged(test, disks.golden);
 	}
-	KUNIT_EXPECT_EQ(test, tries, 6U);
 	/* Nobody has lost a page. */
 	free_spare(test, spare);
 	KUNIT_EXPECT_EQ(test, reset(disks.clone), 0);
 	rcu_barrier();
 	KUNIT_EXPECT_EQ(test, charged(), 4L);
+	return tries - 1;
+}
+
+static void two_writes_to_a_shared_page(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, write_beside_a_rival(test, PAGE_SECTORS, 1), 5U);
+}
+
+/* A write of a whole page makes no copy of the shared one, but it may be late all the same. */
+static void a_whole_page_beside_another_write(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, write_beside_a_rival(test, PAGE_SECTORS, PAGE_SECTORS), 5U);
 }
 
 /* A reset: the same content and pages as the origin, whatever was done before */
@@ -673,9 +759,7 @@ static void reset_to_a_larger_origin(struct kunit *test)
 	struct mybrd_target *golden = disks.golden;
 
 	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
-	mutex_lock(&golden->power_lock);
-	KUNIT_EXPECT_EQ(test, mybrd_resize_target(golden, 2 * NR_PAGES * PAGE_SIZE), 0);
-	mutex_unlock(&golden->power_lock);
+	KUNIT_EXPECT_EQ(test, try_resize(golden, 2 * NR_PAGES * PAGE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, reset(disks.clone), -EINVAL);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xaa));
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0x11));
@@ -761,6 +845,7 @@ static void reset_when_memory_is_back(struct kunit *test)
  */
 static struct {
 	struct mybrd_store *store;
+	unsigned long longest;	/* in jiffies */
 	bool inside;
 	bool leave;
 } held;
@@ -768,7 +853,7 @@ static struct {
 static void hold_write(void *data, const struct mybrd_store *store, pgoff_t index,
 		       unsigned int nr, bool hit)
 {
-	unsigned long end = jiffies + HZ / 5;
+	unsigned long end = jiffies + held.longest;
 
 	if (store != held.store || READ_ONCE(held.inside))
 		return;
@@ -783,6 +868,24 @@ static void end_of_hold(void *unused)
 {
 	WRITE_ONCE(held.leave, true);
 	remove_probes(&hold_probe, 1);
+}
+
+/* Run @io(@data), which does an I/O to golden, and hold it after its first look-up. */
+static struct thread *hold(struct kunit *test, int (*io)(void *data), void *data,
+			   unsigned long longest)
+{
+	struct thread *thread;
+
+	held.store = &disks.golden->store;
+	held.longest = longest;
+	held.inside = false;
+	held.leave = false;
+	KUNIT_ASSERT_EQ(test, find_probes(&hold_probe, 1), 0);
+	defer(test, end_of_hold, NULL);
+	KUNIT_ASSERT_EQ(test, add_probes(&hold_probe, 1), 0);
+	thread = thread_start(test, io, data);
+	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(held.inside)));
+	return thread;
 }
 
 static int write_two_pages(void *data)
@@ -800,14 +903,7 @@ static void reset_beside_a_write(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, write_two_pages(data), 0);
 	memset(data, 0xaa, 2 * PAGE_SIZE);
 
-	held.store = &disks.golden->store;
-	held.inside = false;
-	held.leave = false;
-	KUNIT_ASSERT_EQ(test, find_probes(&hold_probe, 1), 0);
-	defer(test, end_of_hold, NULL);
-	KUNIT_ASSERT_EQ(test, add_probes(&hold_probe, 1), 0);
-	writer = thread_start(test, write_two_pages, data);
-	KUNIT_EXPECT_TRUE(test, comes_true(READ_ONCE(held.inside)));
+	writer = hold(test, write_two_pages, data, HZ / 5);
 	KUNIT_EXPECT_EQ(test, reset(disks.clone), 0);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_READ, 5 * PAGE_SECTORS, 1, disks.buf), 0);
 	first = disks.buf[0];
@@ -815,6 +911,40 @@ static void reset_beside_a_write(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, thread_join(writer), 0);
 	undo_now(test, end_of_hold, NULL);
 	KUNIT_EXPECT_TRUE_MSG(test, disk_is(disks.clone, 5, first), "it was %x", first);
+}
+
+/*
+ * The disk of the origin is being removed, and waits for an I/O.  It is still in the list, but
+ * no clone can be made of it.
+ */
+static int read_two_pages(void *data)
+{
+	return do_bio(disks.golden, REQ_OP_READ, 0, 2 * PAGE_SECTORS, data);
+}
+
+static int remove_golden(void *test)
+{
+	remove_target(test, disks.golden);
+	return 0;
+}
+
+static void clone_of_a_disk_on_its_way_out(struct kunit *test)
+{
+	struct mybrd_config config = disks.clone->config;
+	struct thread *reader, *remover;
+
+	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
+	reader = hold(test, read_two_pages, alloc_for(test, 2 * PAGE_SIZE), 10 * HZ);
+	remover = thread_start(test, remove_golden, test);
+	KUNIT_EXPECT_TRUE(test, comes_true(!get_capacity(disks.golden->disk)));
+	KUNIT_EXPECT_EQ(test, PTR_ERR(try_target(test, "kunit-other", &config)), -ENOENT);
+	KUNIT_EXPECT_EQ(test, reset(disks.clone), -ENOENT);
+	KUNIT_EXPECT_FALSE(test, thread_is_done(remover));
+	undo_now(test, end_of_hold, NULL);
+	KUNIT_EXPECT_EQ(test, thread_join(reader), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(remover), 0);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xaa));
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0x11));
 }
 
 /*
@@ -839,6 +969,7 @@ static int keep_writing(void *arg)
 static void clones_beside_a_writer(struct kunit *test)
 {
 	struct mybrd_config config = disks.clone->config;
+	unsigned long end = jiffies + PATIENCE;
 	u8 *data = alloc_for(test, 2 * PAGE_SIZE);
 	unsigned int i, torn = 0;
 	struct thread *writer;
@@ -846,7 +977,7 @@ static void clones_beside_a_writer(struct kunit *test)
 	memset(data, 1, 2 * PAGE_SIZE);
 	KUNIT_ASSERT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 2 * PAGE_SECTORS, data), 0);
 	writer = thread_start(test, keep_writing, data);
-	for (i = 0; i < 30; i++) {
+	for (i = 0; i < 30 && time_before(jiffies, end); i++) {
 		struct mybrd_target *clone = add_target(test, "kunit-other", &config);
 		u8 byte;
 
@@ -865,6 +996,7 @@ static struct kunit_case clones_test_cases[] = {
 	KUNIT_CASE(clone_of_a_store),
 	KUNIT_CASE(clone_of_an_empty_store),
 	KUNIT_CASE(clone_of_more_than_the_limit),
+	KUNIT_CASE(clone_without_nodes),
 	KUNIT_CASE(clone_once_more),
 	KUNIT_CASE(clone_under_a_reader),
 	KUNIT_CASE(drop_scattered_pages),
@@ -895,12 +1027,16 @@ static struct kunit_case disks_test_cases[] = {
 	KUNIT_CASE(write_without_memory),
 	KUNIT_CASE(write_without_memory_when_alone),
 	KUNIT_CASE(write_beside_one_shared_page),
+	KUNIT_CASE(nowait_write_beyond_the_limit),
+	KUNIT_CASE(shrink_without_memory),
 	KUNIT_CASE(two_writes_to_a_shared_page),
+	KUNIT_CASE(a_whole_page_beside_another_write),
 	KUNIT_CASE(reset_a_clone),
 	KUNIT_CASE(reset_to_a_larger_origin),
 	KUNIT_CASE(reset_to_more_than_the_limit),
 	KUNIT_CASE(reset_when_memory_is_back),
 	KUNIT_CASE(reset_beside_a_write),
+	KUNIT_CASE(clone_of_a_disk_on_its_way_out),
 	KUNIT_CASE(clones_beside_a_writer),
 	{}
 };
