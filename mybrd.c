@@ -29,7 +29,7 @@
  * All targets that have a disk are in a list.  mybrd_find_target() and debugfs walk it under
  * rcu_read_lock(); ->ref keeps a target beyond that.
  *
- *	mybrd_targets <--> target <--> target <--> target <--> (mybrd_targets)
+ *	mybrd_live_targets <--> target <--> target <--> target <--> (mybrd_live_targets)
  *
  * Pages that were discarded leave the tree at once, up to 64 together.  They are a batch, and
  * are freed together after a grace period, because readers may still copy from them:
@@ -126,9 +126,9 @@ VISIBLE_IF_KUNIT long mybrd_waiting_max __read_mostly = LONG_MAX;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_max);
 
 /* Discards wait here for grace periods, and writes for pages that others give back. */
-VISIBLE_IF_KUNIT wait_queue_head_t mybrd_waiting_wq =
-	__WAIT_QUEUE_HEAD_INITIALIZER(mybrd_waiting_wq);
-EXPORT_SYMBOL_IF_KUNIT(mybrd_waiting_wq);
+VISIBLE_IF_KUNIT wait_queue_head_t mybrd_sleepers_wq =
+	__WAIT_QUEUE_HEAD_INITIALIZER(mybrd_sleepers_wq);
+EXPORT_SYMBOL_IF_KUNIT(mybrd_sleepers_wq);
 
 /*
  * These count for all targets: the charged pages, the pages in a tree, and the nodes of
@@ -143,10 +143,10 @@ VISIBLE_IF_KUNIT atomic_long_t mybrd_nodes;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_nodes);
 
 /*
- * At most mybrd_max_pages may be charged (the parameter mem_limit).  The reserve, a
+ * At most mybrd_total_max_pages may be charged (the parameter mem_limit).  The reserve, a
  * sixteenth of memory, is left to the rest of the system.
  */
-static unsigned long mybrd_max_pages __read_mostly = ULONG_MAX;
+static unsigned long mybrd_total_max_pages __read_mostly = ULONG_MAX;
 VISIBLE_IF_KUNIT long mybrd_reserve __read_mostly;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_reserve);
 
@@ -335,10 +335,10 @@ static bool mybrd_drop_share(struct page *page)
  * it.  mybrd_charged and mybrd_stored count it once: to share a page, or to drop one that
  * another tree keeps, changes store->charged alone.
  */
-static void mybrd_wake_waiting(void)
+static void mybrd_wake_sleepers(void)
 {
-	if (wq_has_sleeper(&mybrd_waiting_wq))
-		wake_up(&mybrd_waiting_wq);
+	if (wq_has_sleeper(&mybrd_sleepers_wq))
+		wake_up(&mybrd_sleepers_wq);
 }
 
 static void mybrd_uncharge(struct mybrd_store *store, unsigned long nr)
@@ -397,11 +397,11 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 		max = ULONG_MAX;
 	else
 		max += min(spare->replaces, ULONG_MAX - max);
-	if (nr > max || nr > READ_ONCE(mybrd_max_pages))
+	if (nr > max || nr > READ_ONCE(mybrd_total_max_pages))
 		return MYBRD_TOO_MUCH;
 	if (!mybrd_count_up(&store->charged, nr, max))
 		return MYBRD_STORE_FULL;
-	all = mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_max_pages));
+	all = mybrd_count_up(&mybrd_charged, nr, READ_ONCE(mybrd_total_max_pages));
 	if (!all) {
 		atomic_long_sub(nr, &store->charged);
 		return MYBRD_MODULE_FULL;
@@ -523,9 +523,9 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 		return false;
 	}
 
-	prepare_to_wait(&mybrd_waiting_wq, &wait, TASK_UNINTERRUPTIBLE);
+	prepare_to_wait(&mybrd_sleepers_wq, &wait, TASK_UNINTERRUPTIBLE);
 	io_schedule_timeout(MYBRD_NAP);
-	finish_wait(&mybrd_waiting_wq, &wait);
+	finish_wait(&mybrd_sleepers_wq, &wait);
 	spare->slept += jiffies - start;
 	return true;
 }
@@ -623,7 +623,7 @@ VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
 {
 	__mybrd_free_spare(spare);
 	/* Other writes may find space now, or pages where they had holes. */
-	mybrd_wake_waiting();
+	mybrd_wake_sleepers();
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 
@@ -1323,7 +1323,7 @@ static void mybrd_free_batch_rcu(struct rcu_head *head)
 	trace_mybrd_free_batch(store, batch, nr);
 	atomic_long_sub(nr, &store->waiting);
 	atomic_long_sub(nr, &mybrd_waiting);
-	mybrd_wake_waiting();
+	mybrd_wake_sleepers();
 }
 
 /* Free the batch after a grace period, which begins now. */
@@ -1365,7 +1365,7 @@ VISIBLE_IF_KUNIT int mybrd_discard_pages(struct mybrd_store *store, pgoff_t firs
 
 	do {
 		if (!nowait)
-			wait_event(mybrd_waiting_wq, mybrd_may_unlink());
+			wait_event(mybrd_sleepers_wq, mybrd_may_unlink());
 		else if (!mybrd_may_unlink())
 			return -EAGAIN;
 
@@ -1740,7 +1740,7 @@ static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *
 
 	do {
 		if (wait)
-			wait_event(mybrd_waiting_wq, mybrd_may_unlink());
+			wait_event(mybrd_sleepers_wq, mybrd_may_unlink());
 		mybrd_section_begin(origin, index);
 		more = mybrd_find_slots(store, index, ULONG_MAX, &ours);
 		if (more) {
@@ -1764,7 +1764,7 @@ static bool mybrd_has_room(struct mybrd_store *store, struct mybrd_store *origin
 }
 
 /**
- * mybrd_clone_store - give a store the content of another
+ * mybrd_store_clone - give a store the content of another
  * @store: the one that changes; nothing reads or writes it
  * @origin: the other one; its queue is frozen
  *
@@ -1775,7 +1775,7 @@ static bool mybrd_has_room(struct mybrd_store *store, struct mybrd_store *origin
  * Return: 0; -ENOSPC if @store's limit is too small, and then nothing has changed; -ENOMEM if
  * there is no memory for the tree, and then @store has a part of the content.
  */
-VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_store *origin)
+VISIBLE_IF_KUNIT int mybrd_store_clone(struct mybrd_store *store, struct mybrd_store *origin)
 {
 	struct mybrd_spare spare;
 	struct mybrd_slots theirs;
@@ -1807,7 +1807,7 @@ VISIBLE_IF_KUNIT int mybrd_clone_store(struct mybrd_store *store, struct mybrd_s
 	} while (more && index && !err);
 	return err;
 }
-EXPORT_SYMBOL_IF_KUNIT(mybrd_clone_store);
+EXPORT_SYMBOL_IF_KUNIT(mybrd_store_clone);
 
 /**
  * mybrd_add_cache - give an empty store a write cache
@@ -2189,7 +2189,7 @@ static __always_inline void mybrd_copy_part(const struct mybrd_io *io, struct pa
  * Is the segment of a bio of one page a whole page?  The bio may cover less than its segment:
  * only ->bi_iter tells how much.
  */
-static bool mybrd_is_page(const struct mybrd_io *io)
+static bool mybrd_segment_is_page(const struct mybrd_io *io)
 {
 	return !io->cur.done && io->cur.bv->bv_len == PAGE_SIZE &&
 	       (MYBRD_RUNS || !offset_in_page(io->cur.bv->bv_offset));
@@ -2213,7 +2213,7 @@ static __always_inline bool mybrd_rw_page(struct mybrd_target *target, const str
 	mybrd_section_begin(io.store, sector >> PAGE_SECTORS_SHIFT);
 	page = mybrd_lookup_page(io.store, sector >> PAGE_SECTORS_SHIFT);
 	io.cur = mybrd_cursor(bio);
-	if (!page || !mybrd_is_page(&io))
+	if (!page || !mybrd_segment_is_page(&io))
 		goto miss;
 	if (!op_is_write(bio_op(bio))) {
 		io.how = MYBRD_READ;
@@ -2433,7 +2433,7 @@ static int mybrd_write_copy(struct mybrd_io *io)
 }
 
 /* mybrd_rw_leaf() met a hole or a shared page.  Another write may have changed that since. */
-static noinline int mybrd_at_hole(struct mybrd_io *io, unsigned int hole)
+static noinline int mybrd_rw_missing(struct mybrd_io *io, unsigned int hole)
 {
 	if (io->how == MYBRD_READ) {
 		mybrd_read_hole(io, hole);
@@ -2457,7 +2457,7 @@ static __always_inline int mybrd_rw_bio(struct mybrd_io io, const struct bio *bi
 		if (hole) {
 			struct mybrd_io at = io;
 
-			err = mybrd_at_hole(&at, hole);
+			err = mybrd_rw_missing(&at, hole);
 			io.cur = at.cur;
 		}
 		/* A part is written, so it is too late to send the bio back: it may sleep now. */
@@ -2834,13 +2834,13 @@ static const struct blk_mq_ops mybrd_mq_ops = {
 /*
  * Targets
  *
- * This part owns the RAM disks.  Every target is in mybrd_names; targets that have a disk
- * are also in mybrd_targets.  Both lists change under mybrd_targets_lock; readers walk
- * mybrd_targets under rcu_read_lock() alone.  A caller that uses a target after the section
- * that found it takes a reference; mybrd_targets holds the first one.
+ * This part owns the RAM disks.  Every target is in mybrd_all_targets; targets that have a disk
+ * are also in mybrd_live_targets.  Both lists change under mybrd_targets_lock; readers walk
+ * mybrd_live_targets under rcu_read_lock() alone.  A caller that uses a target after the section
+ * that found it takes a reference; mybrd_live_targets holds the first one.
  */
-static LIST_HEAD(mybrd_names);
-static LIST_HEAD(mybrd_targets);
+static LIST_HEAD(mybrd_all_targets);
+static LIST_HEAD(mybrd_live_targets);
 static DEFINE_MUTEX(mybrd_targets_lock);
 
 /* One store at a time is copied from, and none that is being changed in other ways than by I/O. */
@@ -2849,10 +2849,10 @@ static DEFINE_MUTEX(mybrd_clone_lock);
 /* The configuration of targets made at load, and of a new configfs directory. */
 static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
 
-static struct dentry *mybrd_debugfs;
-static struct dentry *mybrd_debugfs_targets;
-static const struct file_operations mybrd_target_fops;
-static const struct attribute_group *mybrd_disk_groups[];
+static struct dentry *mybrd_debugfs_dir;
+static struct dentry *mybrd_debugfs_target_dir;
+static const struct file_operations mybrd_debugfs_target_fops;
+static const struct attribute_group *mybrd_sysfs_groups[];
 
 /*
  * Disks and files appear while the module is being loaded.  Their open() waits until that is
@@ -2881,13 +2881,13 @@ static int mybrd_open_disk(struct gendisk *disk)
 	return err;
 }
 
-static const struct block_device_operations mybrd_bio_fops = {
+static const struct block_device_operations mybrd_bio_devops = {
 	.owner		= THIS_MODULE,
 	.open		= mybrd_open,
 	.submit_bio	= mybrd_submit_bio,
 };
 
-static const struct block_device_operations mybrd_mq_fops = {
+static const struct block_device_operations mybrd_mq_devops = {
 	.owner		= THIS_MODULE,
 	.open		= mybrd_open,
 };
@@ -2899,7 +2899,8 @@ static const struct block_device_operations mybrd_mq_fops = {
  * Log one line for a bad value: its name, the value, and what is allowed.  The value is cut
  * and escaped, and the newline of echo is left out.
  */
-static __printf(3, 4) int mybrd_refuse(const char *name, const char *text, const char *allowed, ...)
+static __printf(3, 4) int mybrd_bad_value(const char *name, const char *text,
+					  const char *allowed, ...)
 {
 	int len = strnlen(text, 64);
 	struct va_format vaf;
@@ -2943,7 +2944,7 @@ static bool mybrd_name_taken(const struct mybrd_target *target)
 	struct mybrd_target *other;
 
 	lockdep_assert_held(&mybrd_targets_lock);
-	list_for_each_entry(other, &mybrd_names, named)
+	list_for_each_entry(other, &mybrd_all_targets, named)
 		if (!strcmp(other->name, target->name) ||
 		    mybrd_is_partition_name(other->disk_name, target->disk_name) ||
 		    mybrd_is_partition_name(target->disk_name, other->disk_name))
@@ -2956,7 +2957,7 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 {
 	struct mybrd_target *target;
 
-	/* Not by mybrd_refuse(): mkdir adds no newline, so that one is a part of the name. */
+	/* Not by mybrd_bad_value(): mkdir adds no newline, so that one is a part of the name. */
 	if (!mybrd_name_valid(name)) {
 		pr_err("name='%*pE': must be [A-Za-z0-9_][A-Za-z0-9_.-]{0,%d}\n",
 		       (int)min_t(size_t, strlen(name), 64), name, MYBRD_NAME_MAX - 1);
@@ -2976,11 +2977,11 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 	mutex_lock(&mybrd_targets_lock);
 	if (mybrd_name_taken(target)) {
 		mutex_unlock(&mybrd_targets_lock);
-		mybrd_refuse("name", name, "no other target's, nor like a partition of one");
+		mybrd_bad_value("name", name, "no other target's, nor like a partition of one");
 		kfree(target);
 		return ERR_PTR(-EEXIST);
 	}
-	list_add_tail(&target->named, &mybrd_names);
+	list_add_tail(&target->named, &mybrd_all_targets);
 	mutex_unlock(&mybrd_targets_lock);
 	return target;
 }
@@ -3077,7 +3078,7 @@ VISIBLE_IF_KUNIT struct mybrd_target *mybrd_find_target(const char *name)
 	struct mybrd_target *target, *found = NULL;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(target, &mybrd_targets, live) {
+	list_for_each_entry_rcu(target, &mybrd_live_targets, live) {
 		if (!strcmp(target->name, name)) {
 			if (refcount_inc_not_zero(&target->ref))
 				found = target;
@@ -3115,7 +3116,7 @@ static int mybrd_try_to_clone(struct mybrd_target *target, struct mybrd_target *
 	/* Most of the work of a reset need not hold up the origin. */
 	mybrd_drop_differing(&target->store, &origin->store, true);
 	flags = mybrd_freeze_queue(q);
-	err = mybrd_clone_store(&target->store, &origin->store);
+	err = mybrd_store_clone(&target->store, &origin->store);
 	mybrd_unfreeze_queue(q, flags);
 	return err;
 }
@@ -3187,7 +3188,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 	mybrd_store_init(&target->store);
 	target->store.max_pages = mybrd_limit_pages(config->mem_limit);
 	target->store.numa_node = config->home_node;
-	strscpy(target->origin, config->clone_of, sizeof(target->origin));
+	strscpy(target->origin_name, config->clone_of, sizeof(target->origin_name));
 	refcount_set(&target->ref, 1);
 	reinit_completion(&target->released);
 
@@ -3207,7 +3208,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 	if (err)
 		goto err_put;
 	target->disk = disk;
-	disk->fops = set ? &mybrd_mq_fops : &mybrd_bio_fops;
+	disk->fops = set ? &mybrd_mq_devops : &mybrd_bio_devops;
 	disk->private_data = target;
 	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
 	target->store.capacity = config->size >> SECTOR_SHIFT;
@@ -3216,19 +3217,19 @@ static int mybrd_power_on(struct mybrd_target *target)
 	/* An empty disk has no partitions to look for yet. */
 	if (!target->store.nr_pages)
 		set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-	err = device_add_disk(NULL, disk, mybrd_disk_groups);
+	err = device_add_disk(NULL, disk, mybrd_sysfs_groups);
 	if (err)
 		goto err_put;
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
 	if (target->store.cache)
 		WRITE_ONCE(target->store.cache->undo.dev, disk_devt(disk));
-	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_targets, NULL,
-					      &mybrd_target_fops);
+	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_target_dir, NULL,
+					      &mybrd_debugfs_target_fops);
 	trace_mybrd_target_add(target->disk_name);
 	target->state = MYBRD_ON;
 	mutex_lock(&mybrd_targets_lock);
-	list_add_tail_rcu(&target->live, &mybrd_targets);
+	list_add_tail_rcu(&target->live, &mybrd_live_targets);
 	mutex_unlock(&mybrd_targets_lock);
 	return 0;
 
@@ -3597,33 +3598,33 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reap_target);
  * memory is out (OOM), the module parameters and configfs.  The first three only read,
  * under RCU alone or with a reference.
  */
-static void *mybrd_targets_start(struct seq_file *m, loff_t *pos)
+static void *mybrd_debugfs_list_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
 {
 	rcu_read_lock();
-	return seq_list_start_head_rcu(&mybrd_targets, *pos);
+	return seq_list_start_head_rcu(&mybrd_live_targets, *pos);
 }
 
 /* seq_list_next_rcu() loads ->next plainly, racing with list_del_rcu(). */
-static void *mybrd_targets_next(struct seq_file *m, void *v, loff_t *pos)
+static void *mybrd_debugfs_list_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	struct list_head *next = rcu_dereference(list_next_rcu((struct list_head *)v));
 
 	++*pos;
-	return next == &mybrd_targets ? NULL : next;
+	return next == &mybrd_live_targets ? NULL : next;
 }
 
-static void mybrd_targets_stop(struct seq_file *m, void *v)
+static void mybrd_debugfs_list_stop(struct seq_file *m, void *v)
 	__releases(RCU)
 {
 	rcu_read_unlock();
 }
 
-static int mybrd_targets_show(struct seq_file *m, void *v)
+static int mybrd_debugfs_list_show(struct seq_file *m, void *v)
 {
 	struct mybrd_target *target = list_entry_rcu(v, struct mybrd_target, live);
 
-	if (v == &mybrd_targets) {
+	if (v == &mybrd_live_targets) {
 		seq_puts(m, "name disk size pages\n");
 		return 0;
 	}
@@ -3632,27 +3633,27 @@ static int mybrd_targets_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static const struct seq_operations mybrd_targets_sops = {
-	.start	= mybrd_targets_start,
-	.next	= mybrd_targets_next,
-	.stop	= mybrd_targets_stop,
-	.show	= mybrd_targets_show,
+static const struct seq_operations mybrd_debugfs_list_sops = {
+	.start	= mybrd_debugfs_list_start,
+	.next	= mybrd_debugfs_list_next,
+	.stop	= mybrd_debugfs_list_stop,
+	.show	= mybrd_debugfs_list_show,
 };
 
-static int mybrd_targets_open(struct inode *inode, struct file *file)
+static int mybrd_debugfs_list_open(struct inode *inode, struct file *file)
 {
-	return mybrd_wait_for_load() ?: seq_open(file, &mybrd_targets_sops);
+	return mybrd_wait_for_load() ?: seq_open(file, &mybrd_debugfs_list_sops);
 }
 
-static const struct file_operations mybrd_targets_fops = {
+static const struct file_operations mybrd_debugfs_list_fops = {
 	.owner		= THIS_MODULE,
-	.open		= mybrd_targets_open,
+	.open		= mybrd_debugfs_list_open,
 	.read		= seq_read,
 	.llseek		= seq_lseek,
 	.release	= seq_release,
 };
 
-static int mybrd_target_show(struct seq_file *m, void *v)
+static int mybrd_debugfs_target_show(struct seq_file *m, void *v)
 {
 	struct mybrd_target *target = mybrd_find_target(file_dentry(m->file)->d_name.name);
 	unsigned int blocksize;
@@ -3665,22 +3666,22 @@ static int mybrd_target_show(struct seq_file *m, void *v)
 	/* All limits are written anew where one is changed, this one with its own value. */
 	blocksize = data_race(queue_logical_block_size(target->disk->queue));
 	seq_printf(m, "blocksize: %u\n", blocksize);
-	if (*target->origin)
-		seq_printf(m, "clone_of: %s\n", target->origin);
+	if (*target->origin_name)
+		seq_printf(m, "clone_of: %s\n", target->origin_name);
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
 	seq_printf(m, "waiting: %ld\n", atomic_long_read(&target->store.waiting));
 	mybrd_put_target(target);
 	return 0;
 }
 
-static int mybrd_target_open(struct inode *inode, struct file *file)
+static int mybrd_debugfs_target_open(struct inode *inode, struct file *file)
 {
-	return mybrd_wait_for_load() ?: single_open(file, mybrd_target_show, NULL);
+	return mybrd_wait_for_load() ?: single_open(file, mybrd_debugfs_target_show, NULL);
 }
 
-static const struct file_operations mybrd_target_fops = {
+static const struct file_operations mybrd_debugfs_target_fops = {
 	.owner		= THIS_MODULE,
-	.open		= mybrd_target_open,
+	.open		= mybrd_debugfs_target_open,
 	.read		= seq_read,
 	.llseek		= seq_lseek,
 	.release	= single_release,
@@ -3751,7 +3752,7 @@ MYBRD_COUNTER(flushes, "%ld", atomic_long_read(&store->flushes));
 MYBRD_COUNTER(cuts, "%lu", READ_ONCE(store->cuts));
 MYBRD_COUNTER(enospc, "%ld", atomic_long_read(&store->refusals));
 
-static struct attribute *mybrd_disk_attrs[] = {
+static struct attribute *mybrd_sysfs_attrs[] = {
 	&dev_attr_pages.attr,
 	&dev_attr_peak_pages.attr,
 	&dev_attr_waiting_pages.attr,
@@ -3765,13 +3766,13 @@ static struct attribute *mybrd_disk_attrs[] = {
 	NULL
 };
 
-static const struct attribute_group mybrd_disk_group = {
+static const struct attribute_group mybrd_sysfs_group = {
 	.name	= KBUILD_MODNAME,
-	.attrs	= mybrd_disk_attrs,
+	.attrs	= mybrd_sysfs_attrs,
 };
 
-static const struct attribute_group *mybrd_disk_groups[] = {
-	&mybrd_disk_group,
+static const struct attribute_group *mybrd_sysfs_groups[] = {
+	&mybrd_sysfs_group,
 	NULL
 };
 
@@ -3792,7 +3793,7 @@ static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, voi
 		return NOTIFY_OK;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(target, &mybrd_targets, live) {
+	list_for_each_entry_rcu(target, &mybrd_live_targets, live) {
 		unsigned long pages = READ_ONCE(target->store.nr_pages);
 
 		for (i = MYBRD_OOM_LINES; i > 0 && top[i - 1].pages < pages; i--)
@@ -3869,7 +3870,7 @@ static int mybrd_parse_uint(const char *name, const char *text, unsigned int max
 	unsigned int v;
 
 	if (kstrtouint(text, 10, &v) || !v || v > max)
-		return mybrd_refuse(name, text, "a number from 1 to %u", max);
+		return mybrd_bad_value(name, text, "a number from 1 to %u", max);
 	*value = v;
 	return 0;
 }
@@ -3879,7 +3880,7 @@ static int mybrd_parse_size(const char *text, struct mybrd_config *config)
 	u64 v;
 
 	if (mybrd_parse_bytes(text, &v) || !v || v > MYBRD_MAX_SIZE || v & (config->blocksize - 1))
-		return mybrd_refuse("size", text, "a multiple of %u up to %llu (K, M, G count)",
+		return mybrd_bad_value("size", text, "a multiple of %u up to %llu (K, M, G count)",
 				    config->blocksize,
 				    round_down(MYBRD_MAX_SIZE, config->blocksize));
 	config->size = v;
@@ -3895,7 +3896,7 @@ static int mybrd_parse_clone_of(const char *text, struct mybrd_config *config)
 	strscpy(name, text, sizeof(name));
 	name[strcspn(name, "\n")] = '\0';
 	if (!sysfs_streq(text, name) || (*name && !mybrd_name_valid(name)))
-		return mybrd_refuse("clone_of", text, "the name of a target, or empty");
+		return mybrd_bad_value("clone_of", text, "the name of a target, or empty");
 	strscpy(config->clone_of, name, sizeof(config->clone_of));
 	return 0;
 }
@@ -3905,7 +3906,7 @@ static int mybrd_parse_mem_limit(const char *text, struct mybrd_config *config)
 	u64 v;
 
 	if (mybrd_parse_bytes(text, &v))
-		return mybrd_refuse("mem_limit", text, "bytes (K, M, G count), 0 for no limit");
+		return mybrd_bad_value("mem_limit", text, "bytes (K, M, G count), 0 for no limit");
 	config->mem_limit = v;
 	return 0;
 }
@@ -3916,7 +3917,7 @@ static int mybrd_parse_blocksize(const char *text, struct mybrd_config *config)
 
 	if (kstrtouint(text, 10, &v) || v < SECTOR_SIZE || v > MYBRD_MAX_BLOCKSIZE ||
 	    !is_power_of_2(v))
-		return mybrd_refuse("blocksize", text, "a power of two from %d to %d",
+		return mybrd_bad_value("blocksize", text, "a power of two from %d to %d",
 				    SECTOR_SIZE, MYBRD_MAX_BLOCKSIZE);
 	config->blocksize = v;
 	return 0;
@@ -3925,14 +3926,14 @@ static int mybrd_parse_blocksize(const char *text, struct mybrd_config *config)
 static int mybrd_parse_discard(const char *text, struct mybrd_config *config)
 {
 	if (kstrtobool(text, &config->discard))
-		return mybrd_refuse("discard", text, "0 or 1");
+		return mybrd_bad_value("discard", text, "0 or 1");
 	return 0;
 }
 
 static int mybrd_parse_write_cache(const char *text, struct mybrd_config *config)
 {
 	if (kstrtobool(text, &config->write_cache))
-		return mybrd_refuse("write_cache", text, "0 or 1");
+		return mybrd_bad_value("write_cache", text, "0 or 1");
 	return 0;
 }
 
@@ -3950,7 +3951,7 @@ static int mybrd_parse_cut(const char *text, struct mybrd_cut *cut)
 	else if (!kstrtou64(text, 10, &cut->seed))
 		cut->how = MYBRD_CUT_SEED;
 	else
-		return mybrd_refuse("cut", text, "lose, keep, unplug or a decimal number");
+		return mybrd_bad_value("cut", text, "lose, keep, unplug or a decimal number");
 	return 0;
 }
 
@@ -3960,7 +3961,7 @@ static int mybrd_parse_home_node(const char *text, struct mybrd_config *config)
 
 	if (kstrtoint(text, 10, &v) ||
 	    (v != NUMA_NO_NODE && (v < 0 || v >= MAX_NUMNODES || !node_online(v))))
-		return mybrd_refuse("home_node", text, "an online node, or -1 for the writer's");
+		return mybrd_bad_value("home_node", text, "an online node, or -1 for the writer's");
 	config->home_node = v;
 	return 0;
 }
@@ -3975,7 +3976,7 @@ static int mybrd_parse_queue_mode(const char *text, struct mybrd_config *config)
 	int v = sysfs_match_string(mybrd_queue_modes, text);
 
 	if (v < 0)
-		return mybrd_refuse("queue_mode", text, "bio or mq");
+		return mybrd_bad_value("queue_mode", text, "bio or mq");
 	config->queue_mode = v;
 	return 0;
 }
@@ -3994,42 +3995,42 @@ static int mybrd_parse_hw_queue_depth(const char *text, struct mybrd_config *con
  * Module parameters.  They are strings, so that a bad value gets a log line that says
  * what is allowed.  The kernel's own parsers log nothing.
  */
-static char *size = "1G";
-module_param(size, charp, 0444);
+static char *mybrd_size_arg = "1G";
+module_param_named(size, mybrd_size_arg, charp, 0444);
 MODULE_PARM_DESC(size, "bytes on each RAM disk, a multiple of blocksize; takes K, M, G, T, P, E (default: 1G)");
 
-static char *nr_devices = "1";
-module_param(nr_devices, charp, 0444);
+static char *mybrd_nr_devices_arg = "1";
+module_param_named(nr_devices, mybrd_nr_devices_arg, charp, 0444);
 MODULE_PARM_DESC(nr_devices, "RAM disks to make at load: mybrd, mybrd-1, mybrd-2, ... (1 to 256, default: 1)");
 
-static char *blocksize = "512";
-module_param(blocksize, charp, 0444);
+static char *mybrd_blocksize_arg = "512";
+module_param_named(blocksize, mybrd_blocksize_arg, charp, 0444);
 MODULE_PARM_DESC(blocksize, "logical block size in bytes: 512, 1024, 2048 or 4096 (default: 512)");
 
-static char *queue_mode = "bio";
-module_param(queue_mode, charp, 0444);
+static char *mybrd_queue_mode_arg = "bio";
+module_param_named(queue_mode, mybrd_queue_mode_arg, charp, 0444);
 MODULE_PARM_DESC(queue_mode, "front end: bio or mq (default: bio)");
 
 /* The limit for all targets together can be changed at run time. */
-static char *mybrd_mem_limit_arg = "50%";
-static char mybrd_mem_limit[40];
+static char *mybrd_total_limit_arg = "50%";
+static char mybrd_total_limit_text[40];
 
-static int mybrd_apply_mem_limit(const char *text)
+static int mybrd_apply_total_limit(const char *text)
 {
 	unsigned int percent;
 	u64 bytes;
 	int end = 0;
 
 	if (!mybrd_parse_bytes(text, &bytes))
-		WRITE_ONCE(mybrd_max_pages, mybrd_limit_pages(bytes));
+		WRITE_ONCE(mybrd_total_max_pages, mybrd_limit_pages(bytes));
 	else if (isdigit(*text) && sscanf(text, "%3u%%%n", &percent, &end) == 1 && end &&
 		 sysfs_streq(text + end, "") && percent && percent <= 100)
-		WRITE_ONCE(mybrd_max_pages, mult_frac(totalram_pages(), percent, 100));
+		WRITE_ONCE(mybrd_total_max_pages, mult_frac(totalram_pages(), percent, 100));
 	else
-		return mybrd_refuse("mem_limit", text,
+		return mybrd_bad_value("mem_limit", text,
 				    "bytes (K, M, G count), 1%% to 100%%, or 0 for no limit");
-	strscpy(mybrd_mem_limit, text, sizeof(mybrd_mem_limit));
-	strim(mybrd_mem_limit);
+	strscpy(mybrd_total_limit_text, text, sizeof(mybrd_total_limit_text));
+	strim(mybrd_total_limit_text);
 	return 0;
 }
 
@@ -4039,24 +4040,24 @@ static int mybrd_apply_mem_limit(const char *text)
  */
 static bool mybrd_params_parsed;
 
-static int mybrd_mem_limit_set(const char *text, const struct kernel_param *kp)
+static int mybrd_total_limit_set(const char *text, const struct kernel_param *kp)
 {
 	if (mybrd_params_parsed)
-		return mybrd_apply_mem_limit(text);
+		return mybrd_apply_total_limit(text);
 	return param_set_charp(text, kp);
 }
 
-static int mybrd_mem_limit_get(char *buf, const struct kernel_param *kp)
+static int mybrd_total_limit_get(char *buf, const struct kernel_param *kp)
 {
-	return sysfs_emit(buf, "%s\n", mybrd_mem_limit);
+	return sysfs_emit(buf, "%s\n", mybrd_total_limit_text);
 }
 
-static const struct kernel_param_ops mybrd_mem_limit_ops = {
-	.set	= mybrd_mem_limit_set,
-	.get	= mybrd_mem_limit_get,
+static const struct kernel_param_ops mybrd_total_limit_ops = {
+	.set	= mybrd_total_limit_set,
+	.get	= mybrd_total_limit_get,
 	.free	= param_free_charp,
 };
-module_param_cb(mem_limit, &mybrd_mem_limit_ops, &mybrd_mem_limit_arg, 0644);
+module_param_cb(mem_limit, &mybrd_total_limit_ops, &mybrd_total_limit_arg, 0644);
 MODULE_PARM_DESC(mem_limit, "most memory for the data of all RAM disks: bytes, a share of RAM in %, or 0 for no limit (default: 50%)");
 
 static int mybrd_parse_params(unsigned int *nr)
@@ -4064,11 +4065,11 @@ static int mybrd_parse_params(unsigned int *nr)
 	int err;
 
 	kernel_param_lock(THIS_MODULE);
-	err = mybrd_parse_blocksize(blocksize, &mybrd_defaults) ?:
-	      mybrd_parse_size(size, &mybrd_defaults) ?:
-	      mybrd_parse_queue_mode(queue_mode, &mybrd_defaults) ?:
-	      mybrd_parse_uint("nr_devices", nr_devices, MYBRD_MAX_DEVICES, nr) ?:
-	      mybrd_apply_mem_limit(mybrd_mem_limit_arg);
+	err = mybrd_parse_blocksize(mybrd_blocksize_arg, &mybrd_defaults) ?:
+	      mybrd_parse_size(mybrd_size_arg, &mybrd_defaults) ?:
+	      mybrd_parse_queue_mode(mybrd_queue_mode_arg, &mybrd_defaults) ?:
+	      mybrd_parse_uint("nr_devices", mybrd_nr_devices_arg, MYBRD_MAX_DEVICES, nr) ?:
+	      mybrd_apply_total_limit(mybrd_total_limit_arg);
 	/* A default is not what the user has set for one target. */
 	mybrd_defaults.size_set = false;
 	mybrd_params_parsed = true;
@@ -4096,27 +4097,27 @@ static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_conf
 }
 
 /* How an attribute of the configuration is written */
-struct mybrd_attr {
+struct mybrd_cfg_attr {
 	const char	*name;
 	bool		live;	/* may change while the disk is there */
 	int		(*parse)(const char *text, struct mybrd_config *config);
 };
 
-static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size_t count,
-				const struct mybrd_attr *attr)
+static ssize_t mybrd_cfg_write(struct config_item *item, const char *text, size_t count,
+				const struct mybrd_cfg_attr *attr)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	struct mybrd_config config;
 	int err;
 
 	if (strlen(text) != count)
-		return mybrd_refuse(attr->name, text, "text");
+		return mybrd_bad_value(attr->name, text, "text");
 
 	mutex_lock(&target->power_lock);
 	config = target->config;
 	err = attr->parse(text, &config);
 	if (!err && !mybrd_size_follows(&config) && config.size & (config.blocksize - 1))
-		err = mybrd_refuse(attr->name, text, "a divisor of the size, %llu", config.size);
+		err = mybrd_bad_value(attr->name, text, "a divisor of the size, %llu", config.size);
 	if (!err && target->disk)
 		err = attr->live ? mybrd_apply_live(target, &config) : -EBUSY;
 	if (err == -EBUSY)
@@ -4129,8 +4130,8 @@ static ssize_t mybrd_attr_store(struct config_item *item, const char *text, size
 }
 
 /* A reader takes power_lock, too, so that it never sees a change half done. */
-#define MYBRD_ATTR(_name, _live, format, value)						\
-static ssize_t mybrd_##_name##_show(struct config_item *item, char *page)		\
+#define MYBRD_CFG_ATTR(_name, _live, format, value)						\
+static ssize_t mybrd_cfg_##_name##_show(struct config_item *item, char *page)		\
 {											\
 	struct mybrd_target *target = to_mybrd_target(item);				\
 	struct mybrd_config *config = &target->config;					\
@@ -4141,36 +4142,36 @@ static ssize_t mybrd_##_name##_show(struct config_item *item, char *page)		\
 	mutex_unlock(&target->power_lock);						\
 	return len;									\
 }											\
-static ssize_t mybrd_##_name##_store(struct config_item *item, const char *text, size_t count) \
+static ssize_t mybrd_cfg_##_name##_store(struct config_item *item, const char *text, size_t count) \
 {											\
-	static const struct mybrd_attr attr = {						\
+	static const struct mybrd_cfg_attr attr = {						\
 		.name	= #_name,							\
 		.live	= _live,							\
 		.parse	= mybrd_parse_##_name,						\
 	};										\
 											\
-	return mybrd_attr_store(item, text, count, &attr);				\
+	return mybrd_cfg_write(item, text, count, &attr);				\
 }											\
-CONFIGFS_ATTR(mybrd_, _name)
+CONFIGFS_ATTR(mybrd_cfg_, _name)
 
-MYBRD_ATTR(size, true, "%llu", config->size);
-MYBRD_ATTR(mem_limit, true, "%llu", config->mem_limit);
-MYBRD_ATTR(clone_of, false, "%s", config->clone_of);
-MYBRD_ATTR(blocksize, false, "%u", config->blocksize);
-MYBRD_ATTR(discard, false, "%d", config->discard);
-MYBRD_ATTR(write_cache, false, "%d", config->write_cache);
-MYBRD_ATTR(home_node, false, "%d", config->home_node);
-MYBRD_ATTR(queue_mode, false, "%s", mybrd_queue_modes[config->queue_mode]);
-MYBRD_ATTR(submit_queues, false, "%u", config->submit_queues);
-MYBRD_ATTR(hw_queue_depth, false, "%u", config->hw_queue_depth);
+MYBRD_CFG_ATTR(size, true, "%llu", config->size);
+MYBRD_CFG_ATTR(mem_limit, true, "%llu", config->mem_limit);
+MYBRD_CFG_ATTR(clone_of, false, "%s", config->clone_of);
+MYBRD_CFG_ATTR(blocksize, false, "%u", config->blocksize);
+MYBRD_CFG_ATTR(discard, false, "%d", config->discard);
+MYBRD_CFG_ATTR(write_cache, false, "%d", config->write_cache);
+MYBRD_CFG_ATTR(home_node, false, "%d", config->home_node);
+MYBRD_CFG_ATTR(queue_mode, false, "%s", mybrd_queue_modes[config->queue_mode]);
+MYBRD_CFG_ATTR(submit_queues, false, "%u", config->submit_queues);
+MYBRD_CFG_ATTR(hw_queue_depth, false, "%u", config->hw_queue_depth);
 
-static ssize_t mybrd_disk_show(struct config_item *item, char *page)
+static ssize_t mybrd_cfg_disk_show(struct config_item *item, char *page)
 {
 	return sysfs_emit(page, "%s\n", to_mybrd_target(item)->disk_name);
 }
-CONFIGFS_ATTR_RO(mybrd_, disk);
+CONFIGFS_ATTR_RO(mybrd_cfg_, disk);
 
-static ssize_t mybrd_power_show(struct config_item *item, char *page)
+static ssize_t mybrd_cfg_power_show(struct config_item *item, char *page)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	bool on;
@@ -4181,7 +4182,7 @@ static ssize_t mybrd_power_show(struct config_item *item, char *page)
 	return sysfs_emit(page, "%d\n", on);
 }
 
-static ssize_t mybrd_state_show(struct config_item *item, char *page)
+static ssize_t mybrd_cfg_state_show(struct config_item *item, char *page)
 {
 	static const char * const names[] = {
 		[MYBRD_OFF]		= "off",
@@ -4197,7 +4198,7 @@ static ssize_t mybrd_state_show(struct config_item *item, char *page)
 	mutex_unlock(&target->power_lock);
 	return sysfs_emit(page, "%s\n", names[state]);
 }
-CONFIGFS_ATTR_RO(mybrd_, state);
+CONFIGFS_ATTR_RO(mybrd_cfg_, state);
 
 static int mybrd_power_off_if_closed(struct mybrd_target *target)
 {
@@ -4233,14 +4234,14 @@ static int mybrd_set_power(struct mybrd_target *target, bool on)
 }
 
 /* While a target has a disk, it depends on its directory: rmdir fails with EBUSY. */
-static ssize_t mybrd_power_store(struct config_item *item, const char *text, size_t count)
+static ssize_t mybrd_cfg_power_store(struct config_item *item, const char *text, size_t count)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	bool on, depended;
 	int err = 0;
 
 	if (strlen(text) != count || kstrtobool(text, &on))
-		return mybrd_refuse("power", text, "0 or 1");
+		return mybrd_bad_value("power", text, "0 or 1");
 
 	mutex_lock(&target->power_lock);
 	depended = target->disk;
@@ -4255,16 +4256,16 @@ static ssize_t mybrd_power_store(struct config_item *item, const char *text, siz
 	mutex_unlock(&target->power_lock);
 	return err ?: count;
 }
-CONFIGFS_ATTR(mybrd_, power);
+CONFIGFS_ATTR(mybrd_cfg_, power);
 
-static ssize_t mybrd_reset_store(struct config_item *item, const char *text, size_t count)
+static ssize_t mybrd_cfg_reset_store(struct config_item *item, const char *text, size_t count)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	int err = -ENODEV;
 	bool yes;
 
 	if (strlen(text) != count || kstrtobool(text, &yes) || !yes)
-		return mybrd_refuse("reset", text, "1");
+		return mybrd_bad_value("reset", text, "1");
 
 	mutex_lock(&target->power_lock);
 	if (target->state == MYBRD_ON)
@@ -4274,16 +4275,16 @@ static ssize_t mybrd_reset_store(struct config_item *item, const char *text, siz
 		pr_err("%s: can't be reset while it is open\n", target->disk_name);
 	return err ?: count;
 }
-CONFIGFS_ATTR_WO(mybrd_, reset);
+CONFIGFS_ATTR_WO(mybrd_cfg_, reset);
 
-static ssize_t mybrd_cut_store(struct config_item *item, const char *text, size_t count)
+static ssize_t mybrd_cfg_cut_store(struct config_item *item, const char *text, size_t count)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	struct mybrd_cut cut = {};
 	int err;
 
 	if (strlen(text) != count)
-		return mybrd_refuse("cut", text, "text");
+		return mybrd_bad_value("cut", text, "text");
 	err = mybrd_parse_cut(text, &cut);
 	if (err)
 		return err;
@@ -4300,40 +4301,40 @@ static ssize_t mybrd_cut_store(struct config_item *item, const char *text, size_
 		pr_err("%s: there is no power to cut\n", target->disk_name);
 	return err ?: count;
 }
-CONFIGFS_ATTR_WO(mybrd_, cut);
+CONFIGFS_ATTR_WO(mybrd_cfg_, cut);
 
-static struct configfs_attribute *mybrd_target_attrs[] = {
-	&mybrd_attr_size,
-	&mybrd_attr_blocksize,
-	&mybrd_attr_discard,
-	&mybrd_attr_mem_limit,
-	&mybrd_attr_home_node,
-	&mybrd_attr_queue_mode,
-	&mybrd_attr_submit_queues,
-	&mybrd_attr_hw_queue_depth,
-	&mybrd_attr_clone_of,
-	&mybrd_attr_write_cache,
-	&mybrd_attr_power,
-	&mybrd_attr_reset,
-	&mybrd_attr_cut,
-	&mybrd_attr_state,
-	&mybrd_attr_disk,
+static struct configfs_attribute *mybrd_cfg_item_attrs[] = {
+	&mybrd_cfg_attr_size,
+	&mybrd_cfg_attr_blocksize,
+	&mybrd_cfg_attr_discard,
+	&mybrd_cfg_attr_mem_limit,
+	&mybrd_cfg_attr_home_node,
+	&mybrd_cfg_attr_queue_mode,
+	&mybrd_cfg_attr_submit_queues,
+	&mybrd_cfg_attr_hw_queue_depth,
+	&mybrd_cfg_attr_clone_of,
+	&mybrd_cfg_attr_write_cache,
+	&mybrd_cfg_attr_power,
+	&mybrd_cfg_attr_reset,
+	&mybrd_cfg_attr_cut,
+	&mybrd_cfg_attr_state,
+	&mybrd_cfg_attr_disk,
 	NULL
 };
 
-static void mybrd_target_release(struct config_item *item)
+static void mybrd_cfg_item_release(struct config_item *item)
 {
 	mybrd_free_target(to_mybrd_target(item));
 }
 
-static struct configfs_item_operations mybrd_target_ops = {
-	.release	= mybrd_target_release,
+static struct configfs_item_operations mybrd_cfg_item_ops = {
+	.release	= mybrd_cfg_item_release,
 };
 
-static const struct config_item_type mybrd_target_type = {
+static const struct config_item_type mybrd_cfg_item_type = {
 	.ct_owner	= THIS_MODULE,
-	.ct_item_ops	= &mybrd_target_ops,
-	.ct_attrs	= mybrd_target_attrs,
+	.ct_item_ops	= &mybrd_cfg_item_ops,
+	.ct_attrs	= mybrd_cfg_item_attrs,
 };
 
 static struct config_item *mybrd_make_item(struct config_group *group, const char *name)
@@ -4342,40 +4343,40 @@ static struct config_item *mybrd_make_item(struct config_group *group, const cha
 
 	if (IS_ERR(target))
 		return ERR_CAST(target);
-	config_item_init_type_name(&target->item, name, &mybrd_target_type);
+	config_item_init_type_name(&target->item, name, &mybrd_cfg_item_type);
 	return &target->item;
 }
 
-static ssize_t mybrd_features_show(struct config_item *item, char *page)
+static ssize_t mybrd_cfg_features_show(struct config_item *item, char *page)
 {
 	struct configfs_attribute **attr;
 	ssize_t len = 0;
 
-	for (attr = mybrd_target_attrs; *attr; attr++)
+	for (attr = mybrd_cfg_item_attrs; *attr; attr++)
 		len += sysfs_emit_at(page, len, "%s%c", (*attr)->ca_name, attr[1] ? ',' : '\n');
 	return len;
 }
-CONFIGFS_ATTR_RO(mybrd_, features);
+CONFIGFS_ATTR_RO(mybrd_cfg_, features);
 
-static struct configfs_attribute *mybrd_group_attrs[] = {
-	&mybrd_attr_features,
+static struct configfs_attribute *mybrd_cfg_group_attrs[] = {
+	&mybrd_cfg_attr_features,
 	NULL
 };
 
-static struct configfs_group_operations mybrd_group_ops = {
+static struct configfs_group_operations mybrd_cfg_group_ops = {
 	.make_item	= mybrd_make_item,
 };
 
-static const struct config_item_type mybrd_group_type = {
+static const struct config_item_type mybrd_cfg_group_type = {
 	.ct_owner	= THIS_MODULE,
-	.ct_group_ops	= &mybrd_group_ops,
-	.ct_attrs	= mybrd_group_attrs,
+	.ct_group_ops	= &mybrd_cfg_group_ops,
+	.ct_attrs	= mybrd_cfg_group_attrs,
 };
 
 static struct configfs_subsystem mybrd_subsys = {
 	.su_group.cg_item = {
 		.ci_namebuf	= KBUILD_MODNAME,
-		.ci_type	= &mybrd_group_type,
+		.ci_type	= &mybrd_cfg_group_type,
 	},
 };
 
@@ -4390,13 +4391,13 @@ static void mybrd_unload(void)
 	LIST_HEAD(doomed);
 
 	mutex_lock(&mybrd_targets_lock);
-	list_for_each_entry(target, &mybrd_targets, live)
+	list_for_each_entry(target, &mybrd_live_targets, live)
 		list_add_tail(&target->doomed, &doomed);
 	mutex_unlock(&mybrd_targets_lock);
 
 	mybrd_remove_targets(&doomed);
 	unregister_oom_notifier(&mybrd_oom_nb);
-	debugfs_remove(mybrd_debugfs);
+	debugfs_remove(mybrd_debugfs_dir);
 	WARN_ON(atomic_long_read(&mybrd_waiting));
 	WARN_ON(atomic_long_read(&mybrd_charged));
 	WARN_ON(atomic_long_read(&mybrd_stored));
@@ -4416,9 +4417,9 @@ static int __init mybrd_init(void)
 		mybrd_vain_wait[i] = mybrd_stale_stamp();
 	mybrd_waiting_max = totalram_pages() / 8;
 	mybrd_reserve = totalram_pages() / 16;
-	mybrd_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
-	mybrd_debugfs_targets = debugfs_create_dir("target", mybrd_debugfs);
-	debugfs_create_file("targets", 0444, mybrd_debugfs, NULL, &mybrd_targets_fops);
+	mybrd_debugfs_dir = debugfs_create_dir(KBUILD_MODNAME, NULL);
+	mybrd_debugfs_target_dir = debugfs_create_dir("target", mybrd_debugfs_dir);
+	debugfs_create_file("targets", 0444, mybrd_debugfs_dir, NULL, &mybrd_debugfs_list_fops);
 	register_oom_notifier(&mybrd_oom_nb);
 
 	for (i = 0; i < nr && !err; i++) {

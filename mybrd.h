@@ -289,7 +289,7 @@ enum mybrd_state {
  * @state: whether it has a disk, and power
  * @claimed: nobody may open the disk; under disk->open_mutex
  * @item: the configfs directory, unused for targets made at load
- * @origin: @config's clone_of at power on; fixed until the last reference is dropped
+ * @origin_name: @config's clone_of at power on; fixed until the last reference is dropped
  * @name: unique; fixed at creation
  * @disk_name: follows from @name
  */
@@ -308,7 +308,7 @@ struct mybrd_target {
 	enum mybrd_state	state;
 	bool			claimed;
 	struct config_item	item;
-	char			origin[MYBRD_NAME_MAX + 1];
+	char			origin_name[MYBRD_NAME_MAX + 1];
 	char			name[MYBRD_NAME_MAX + 1];
 	char			disk_name[DISK_NAME_LEN];
 };
@@ -320,7 +320,7 @@ extern unsigned long mybrd_vain_wait[];
 extern atomic_long_t mybrd_charged;
 extern atomic_long_t mybrd_stored;
 extern atomic_long_t mybrd_nodes;
-extern wait_queue_head_t mybrd_waiting_wq;
+extern wait_queue_head_t mybrd_sleepers_wq;
 void mybrd_store_init(struct mybrd_store *store);
 void mybrd_store_empty(struct mybrd_store *store);
 struct page *mybrd_lookup_page(struct mybrd_store *store, pgoff_t index);
@@ -332,7 +332,7 @@ struct page *mybrd_pop_spare(struct mybrd_spare *spare, unsigned int *nr);
 int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index, struct page *page);
 int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t first, pgoff_t last);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
-int mybrd_clone_store(struct mybrd_store *store, struct mybrd_store *origin);
+int mybrd_store_clone(struct mybrd_store *store, struct mybrd_store *origin);
 int mybrd_add_cache(struct mybrd_store *store);
 void mybrd_drop_cache(struct mybrd_store *store);
 void mybrd_make_stable(struct mybrd_store *store, pgoff_t first, pgoff_t last);

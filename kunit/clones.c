@@ -40,7 +40,7 @@ static struct mybrd_store *new_clone(struct kunit *test, struct mybrd_store *ori
 {
 	struct mybrd_store *store = new_store(test);
 
-	KUNIT_ASSERT_EQ(test, mybrd_clone_store(store, origin), 0);
+	KUNIT_ASSERT_EQ(test, mybrd_store_clone(store, origin), 0);
 	return store;
 }
 
@@ -83,10 +83,10 @@ static void clone_of_more_than_the_limit(struct kunit *test)
 	struct mybrd_store *origin = new_origin(test), *clone = new_store(test);
 
 	clone->max_pages = origin->nr_pages - 1;
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), -ENOSPC);
 	KUNIT_EXPECT_FALSE(test, origin->cow);
 	clone->max_pages = origin->nr_pages;
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), 0);
 	expect_same_pages(test, clone, origin);
 }
 
@@ -98,11 +98,11 @@ static void clone_without_nodes(struct kunit *test)
 
 	watch(test, SLAB_ALLOCATION, 0);
 	use_up_nodes(test);
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), -ENOMEM);
 	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
 	KUNIT_EXPECT_EQ(test, clone->nr_pages, 0UL);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&clone->charged), 0L);
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), 0);
 	expect_same_pages(test, clone, origin);
 	KUNIT_EXPECT_EQ(test, clone->nr_nodes, origin->nr_nodes);
 	KUNIT_EXPECT_GE(test, charged(), before);
@@ -118,7 +118,7 @@ static void clone_once_more(struct kunit *test)
 	must_insert(test, clone, 4);
 	must_insert(test, clone, NR_PAGES + 100);
 	must_insert(test, origin, 5);
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), 0);
 	expect_same_pages(test, clone, origin);
 	KUNIT_EXPECT_NULL(test, lookup(clone, NR_PAGES + 100));
 }
@@ -131,7 +131,7 @@ static int clone_in_thread(void *data)
 {
 	struct mybrd_store **stores = data;
 
-	return mybrd_clone_store(stores[0], stores[1]);
+	return mybrd_store_clone(stores[0], stores[1]);
 }
 
 static void clone_under_a_reader(struct kunit *test)
@@ -195,7 +195,7 @@ static void drop_scattered_pages(struct kunit *test)
 		must_insert(test, clone, i);
 	}
 	count_batches(test, clone);
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), 0);
 	undo_now(test, end_of_batches, NULL);
 	KUNIT_EXPECT_EQ(test, batches.nr, 1U);
 	expect_same_pages(test, clone, origin);
@@ -239,9 +239,9 @@ static void clone_once_more_without_memory(struct kunit *test)
 		must_insert(test, origin, i * RADIX_TREE_MAP_SIZE);
 	clone = new_clone(test, origin);
 	leave_no_memory(test);
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(clone, origin), 0);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(clone, origin), 0);
 	KUNIT_EXPECT_EQ(test, clone->nr_pages, MANY_LEAVES);
-	KUNIT_EXPECT_EQ(test, mybrd_clone_store(new_store(test), origin), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, mybrd_store_clone(new_store(test), origin), -ENOMEM);
 }
 
 /* Trees let go of the same pages in any order: the last one frees them. */

@@ -355,7 +355,7 @@ bool look_at_old_page(void *arg)
 
 bool write_waits(void)
 {
-	return wq_has_sleeper(&mybrd_waiting_wq);
+	return wq_has_sleeper(&mybrd_sleepers_wq);
 }
 
 struct relay {

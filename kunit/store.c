@@ -743,7 +743,7 @@ static int count_wake_up(struct wait_queue_entry *entry, unsigned int mode, int 
 
 static void leave_queue(void *entry)
 {
-	remove_wait_queue(&mybrd_waiting_wq, entry);
+	remove_wait_queue(&mybrd_sleepers_wq, entry);
 }
 
 /*
@@ -763,7 +763,7 @@ static void prepare_for_reclaim_without_a_page(struct kunit *test)
 	watch(test, RECLAIM_ALLOCATION, UINT_MAX);
 	init_waitqueue_func_entry(entry, count_wake_up);
 	entry->private = wake_ups;
-	add_wait_queue(&mybrd_waiting_wq, entry);
+	add_wait_queue(&mybrd_sleepers_wq, entry);
 	defer(test, leave_queue, entry);
 	defer(test, forget_vain_waits, test->priv);
 	forget_vain_waits(test->priv);
