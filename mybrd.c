@@ -767,7 +767,7 @@ static bool mybrd_enough_nodes(struct mybrd_store *store, pgoff_t index, unsigne
  * Writes hold cache->lock shared.  Who makes pages stable holds it exclusively, or has the queue
  * frozen: nobody writes a page in place while it becomes stable.
  */
-static const long mybrd_undo_marks[2];
+static const long mybrd_undo_marks[2] __aligned(2 * sizeof(void *));
 #define MYBRD_UNDO_NOTHING	((void *)&mybrd_undo_marks[0])
 #define MYBRD_UNDO_HOLE		((void *)&mybrd_undo_marks[1])
 
@@ -1875,8 +1875,8 @@ static void *mybrd_next_undo(struct mybrd_store *undo, pgoff_t *index, pgoff_t l
 		if (!entry) {
 			*index = found.index + found.nr;
 			more = more && *index && *index <= last;
-			cond_resched();
 		}
+		cond_resched();
 	}
 	return entry;
 }
@@ -2639,21 +2639,38 @@ static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
 }
 
 /*
- * The same for a disk with a write cache.  @flags is of REQ_PREFLUSH, REQ_FUA and REQ_ATOMIC.  If
- * there is no memory for a copy, a flush gives some back.  An atomic write is stable when it
- * completes, so that a power cut never leaves a part of it.
+ * If there is no memory for a copy, a flush gives some back.  So a write that may wait for pages
+ * first tries without waiting: other writes may have to wait for a flush that waits for it.
+ */
+static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bio,
+				 unsigned int bytes, enum mybrd_wait *wait)
+{
+	enum mybrd_wait at_first = *wait == MYBRD_MAY_WAIT ? MYBRD_HAS_WAITED : *wait;
+	int err = mybrd_change_cached(store, bio, bytes, &at_first);
+
+	if (err == -ENOMEM && at_first == MYBRD_NOWAIT)
+		return -EAGAIN;
+	if (err == -ENOMEM && READ_ONCE(store->cache->undo.nr_pages))
+		mybrd_flush(store);
+	if (err == -ENOMEM || (err == -ENOSPC && *wait == MYBRD_MAY_WAIT))
+		err = mybrd_change_cached(store, bio, bytes, wait);
+	return err == -ENOMEM ? -ENOSPC : err;
+}
+
+/*
+ * The same for a disk with a write cache.  @flags is of REQ_PREFLUSH, REQ_FUA and REQ_ATOMIC.  An
+ * atomic write is stable when it completes, so that a power cut never leaves a part of it.
  */
 static int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
 			   enum mybrd_wait *wait, blk_opf_t flags)
 {
 	struct mybrd_store *store = &target->store;
-	enum mybrd_wait first_wait = *wait;
-	sector_t sector = bio->bi_iter.bi_sector;
+	bool write_through = !mybrd_writes_back(target->disk->queue);
+	pgoff_t first = bio->bi_iter.bi_sector >> PAGE_SECTORS_SHIFT;
+	pgoff_t last = (((u64)bio->bi_iter.bi_sector << SECTOR_SHIFT) + bytes - 1) >> PAGE_SHIFT;
 	int err;
 
-	if (!mybrd_writes_back(target->disk->queue))
-		flags |= REQ_FUA;
-	if (*wait == MYBRD_NOWAIT && flags)
+	if (*wait == MYBRD_NOWAIT && (flags || write_through))
 		return -EAGAIN;
 	if (flags & REQ_PREFLUSH) {
 		atomic_long_inc(&store->flushes);
@@ -2662,21 +2679,18 @@ static int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio, u
 	if (!bytes)
 		return 0;
 
-	err = mybrd_change_cached(store, bio, bytes, wait);
-	if (err == -ENOMEM && READ_ONCE(store->cache->undo.nr_pages)) {
+	err = mybrd_change_or_flush(store, bio, bytes, wait);
+	if (err)
+		return err;
+	/* Flushes stop above us, those of earlier writes, too. */
+	if (write_through) {
 		mybrd_flush(store);
-		*wait = first_wait;
-		err = mybrd_change_cached(store, bio, bytes, wait);
-	}
-	if (err == -ENOMEM)
-		err = -ENOSPC;
-	if (!err && flags & (REQ_FUA | REQ_ATOMIC)) {
+	} else if (flags & (REQ_FUA | REQ_ATOMIC)) {
 		down_write(&store->cache->lock);
-		mybrd_make_stable(store, sector >> PAGE_SECTORS_SHIFT,
-				  (((u64)sector << SECTOR_SHIFT) + bytes - 1) >> PAGE_SHIFT);
+		mybrd_make_stable(store, first, last);
 		up_write(&store->cache->lock);
 	}
-	return err;
+	return 0;
 }
 
 /* @opf: the operation and flags of the bio, or of the request, which has been flushed for */
@@ -2686,8 +2700,11 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 size = (u64)target->store.capacity << SECTOR_SHIFT;
 
-	/* The block layer checks this, too, but not for bios that come through a partition. */
-	if (pos + bytes > size || !size)
+	/*
+	 * The block layer checks a bio against its partition, which may reach beyond a disk that has
+	 * shrunk.  A flush without data may have any sector: device mapper moves it, too.
+	 */
+	if (!size || (bytes && pos + bytes > size))
 		return -EIO;
 	if (*wait == MYBRD_NOWAIT && bytes > MYBRD_NOWAIT_BYTES)
 		return -EAGAIN;
@@ -3440,6 +3457,27 @@ static void mybrd_empty_target(struct mybrd_target *target)
 		mybrd_make_stable(&target->store, 0, ULONG_MAX);
 }
 
+/*
+ * A claimed disk has other content than before.  Forget what the page cache has of it, and that
+ * writeback has failed.  Nodes of old partitions must not be opened, so look for new partitions
+ * now if there are old ones.  Otherwise the next opener does.
+ */
+static void mybrd_announce_content(struct gendisk *disk)
+{
+	sector_t capacity = get_capacity(disk);
+	unsigned long partno = 0;
+
+	lockdep_assert_held(&mybrd_clone_lock);
+	invalidate_disk(disk);
+	set_capacity(disk, capacity);
+	set_bit(GD_NEED_PART_SCAN, &disk->state);
+	if (xa_find_after(&disk->part_tbl, &partno, ULONG_MAX, XA_PRESENT)) {
+		mutex_lock(&disk->open_mutex);
+		bdev_disk_changed(disk, false);
+		mutex_unlock(&disk->open_mutex);
+	}
+}
+
 /**
  * mybrd_reset_target - go back to the content that the disk began with
  * @target: a live target, its power_lock held
@@ -3466,8 +3504,7 @@ VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 		err = mybrd_clone_origin(target);
 	else
 		mybrd_empty_target(target);
-	/* The next opener of the whole disk looks for the partitions of the new content. */
-	set_bit(GD_NEED_PART_SCAN, &disk->state);
+	mybrd_announce_content(disk);
 	mybrd_unclaim(target);
 	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
 unlock:
@@ -3540,11 +3577,13 @@ VISIBLE_IF_KUNIT int mybrd_restore_target(struct mybrd_target *target)
 	err = mybrd_claim(target);
 	if (err)
 		return err;
+	mutex_lock(&mybrd_clone_lock);
 	flags = mybrd_freeze_queue(disk->queue);
 	target->store.capacity = get_capacity(disk);
 	target->state = MYBRD_ON;
 	mybrd_unfreeze_queue(disk->queue, flags);
-	set_bit(GD_NEED_PART_SCAN, &disk->state);
+	mybrd_announce_content(disk);
+	mutex_unlock(&mybrd_clone_lock);
 	mybrd_unclaim(target);
 	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
 	return 0;
@@ -3582,8 +3621,14 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_unplug_target);
  */
 VISIBLE_IF_KUNIT int mybrd_reap_target(struct mybrd_target *target)
 {
+	unsigned int openers;
+
 	lockdep_assert_held(&target->power_lock);
-	if (disk_openers(target->disk))
+	/* Whoever closes the disk holds open_mutex until it is done with it. */
+	mutex_lock(&target->disk->open_mutex);
+	openers = disk_openers(target->disk);
+	mutex_unlock(&target->disk->open_mutex);
+	if (openers)
 		return -EBUSY;
 	mybrd_free_disk(target);
 	target->state = MYBRD_OFF;

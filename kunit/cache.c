@@ -155,6 +155,16 @@ static void flush_and_fua(struct kunit *test)
 	expect_exact_counters(test);
 }
 
+/* Device mapper moves the sector of a flush, too, which may wrap. */
+static void flush_anywhere(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, write_page(0, 0x10), 0);
+	KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_WRITE | REQ_PREFLUSH, (sector_t)-8, 0, NULL),
+			0);
+	KUNIT_EXPECT_EQ(test, cut_power(MYBRD_CUT_LOSE, 0), 0);
+	KUNIT_EXPECT_TRUE(test, page_reads(disk.target, 0, 0x10));
+}
+
 /* A flush, and then a write that overwrites, and a cut: the flushed content is back. */
 static void write_over_what_was_flushed(struct kunit *test)
 {
@@ -546,6 +556,7 @@ static struct kunit_case cache_test_cases[] = {
 	KUNIT_CASE(cut_loses_what_was_not_flushed),
 	KUNIT_CASE(cut_keeps_all),
 	KUNIT_CASE_PARAM(flush_and_fua, flush_gen_params),
+	KUNIT_CASE(flush_anywhere),
 	KUNIT_CASE(write_over_what_was_flushed),
 	KUNIT_CASE(discard_and_zero),
 	KUNIT_CASE(cut_after_a_shrink),

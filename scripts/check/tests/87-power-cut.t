@@ -103,6 +103,15 @@ keep_and_fua() {
 	back
 	ok "$mode: with write through, all is stable at once" has t 131072 65536
 	echo "write back" >/sys/block/mybrd-d/queue/write_cache
+	put v 131072 4096
+	echo "write through" >/sys/block/mybrd-d/queue/write_cache
+	put v 135168 4096
+	echo "write back" >/sys/block/mybrd-d/queue/write_cache
+	set_ d cut lose
+	back
+	ok "$mode: a write then makes earlier ones stable, too" has v 131072 8192
+	put t 131072 8192
+	flush
 	put u 131072 65536
 	set_ d cut lose
 	back
@@ -217,6 +226,30 @@ limits() {
 	echo 50% >/sys/module/mybrd/parameters/mem_limit
 }
 
+# What the kernel remembers of the old content: errors, and partitions
+stale() {
+	local mode=$1
+	disk "$mode"
+	exec {fd}<>$dev
+	printf x >&$fd
+	set_ d cut lose
+	exec {fd}>&-
+	back
+	ok "$mode: the first fsync after a cut hears of no old error" \
+		dd if=/dev/zero of=$dev bs=4k count=1 conv=fsync,notrunc status=none
+	echo 'start=8, size=8192, type=83' | sfdisk -q $dev 2>/dev/null
+	blockdev --rereadpt $dev
+	ok "$mode: a partition" [ -b ${dev}1 ]
+	mkfs.ext4 -q -F ${dev}1 2>/dev/null
+	flush
+	set_ d cut lose
+	back
+	mount ${dev}1 /mnt
+	refused "$mode: is mounted after a cut, and known to be" "in use|mounted" mkfs.ext4 -q ${dev}1 </dev/null
+	umount /mnt
+	remove d
+}
+
 # under load: whatever is in flight ends
 under_load() {
 	local mode=$1 i fio
@@ -287,6 +320,7 @@ for mode in $(modes); do
 	seeds "$mode"
 	clones "$mode"
 	limits "$mode"
+	stale "$mode"
 	under_load "$mode"
 	mounted "$mode"
 	unplug "$mode"
