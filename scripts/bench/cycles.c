@@ -14,14 +14,20 @@
  * goes over all of the range in a random order, for first writes and for discards, and its
  * average is told.
  *
+ * A write of "DISK FILE TEXT" to the parameter "call" writes the text to the file, which is
+ * one of configfs, while the disk's queue is frozen: to make a clone of the disk freezes it,
+ * too, and need not wait then.  Reading "run" tells the cycles.
+ *
  * The parameter "beside" has the last CPU do the same all the time, "off" ends that.  Its
  * places are in the second half of the range.  Reading it tells how often it was done.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/completion.h>
 #include <linux/cpumask.h>
+#include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/kthread.h>
 #include <linux/log2.h>
@@ -294,6 +300,50 @@ static const struct kernel_param_ops cycles_run_ops = {
 };
 module_param_cb(run, &cycles_run_ops, NULL, 0600);
 MODULE_PARM_DESC(run, "measure: DEVICE read|write|discard|both BYTES RANGE [once]");
+
+static int cycles_write_text(const char *path, const char *text, u64 *cycles)
+{
+	struct file *file = filp_open(path, O_WRONLY, 0);
+	loff_t pos = 0;
+	ssize_t len;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	*cycles = cycles_now();
+	len = kernel_write(file, text, strlen(text), &pos);
+	*cycles = cycles_now() - *cycles;
+	filp_close(file, NULL);
+	return len < 0 ? len : 0;
+}
+
+static int cycles_call_set(const char *line, const struct kernel_param *kp)
+{
+	char device[64], path[96], text[16];
+	struct request_queue *q;
+	struct file *disk;
+	u64 cycles;
+	int err;
+
+	if (sscanf(line, "%63s %95s %15s", device, path, text) != 3)
+		return -EINVAL;
+	disk = bdev_file_open_by_path(device, BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	q = bdev_get_queue(file_bdev(disk));
+	blk_mq_freeze_queue(q);
+	err = cycles_write_text(path, text, &cycles);
+	blk_mq_unfreeze_queue(q);
+	bdev_fput(disk);
+	if (!err)
+		snprintf(cycles_result, sizeof(cycles_result), "%llu", cycles);
+	return err;
+}
+
+static const struct kernel_param_ops cycles_call_ops = {
+	.set	= cycles_call_set,
+};
+module_param_cb(call, &cycles_call_ops, NULL, 0200);
+MODULE_PARM_DESC(call, "measure: DISK FILE TEXT, writes the text to the file while the disk is frozen");
 
 static void cycles_exit(void)
 {

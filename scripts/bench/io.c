@@ -31,6 +31,7 @@ typedef __u64 u64;
 #define HUGE_PAGE	(2 * MAX_IO)
 #define BATCHES		101
 #define WARM_UP		3
+#define DIRTY		10
 #define SETTLE_NS	400000000
 
 static const char *device;
@@ -183,6 +184,47 @@ static double sparse(char *buf)
 	return each[BATCHES / 2];
 }
 
+/*
+ * Write 4 KiB, each time to the next page: a batch is a leaf of mybrd's tree, and none is
+ * written twice.
+ */
+static double first_pages(char *buf)
+{
+	double each[BATCHES];
+	u64 off = 0;
+
+	for (int batch = 0; batch < BATCHES; batch++) {
+		u64 start = now();
+
+		for (unsigned int i = 0; i < 64; i++, off += PAGE)
+			do_io(true, buf, PAGE, off);
+		each[batch] = (double)(now() - start) / 64;
+	}
+	qsort(each, BATCHES, sizeof(*each), compare);
+	return each[BATCHES / 2];
+}
+
+/* Write to so many pages, then flush: what the flush takes. */
+static double flush(char *buf, unsigned int pages)
+{
+	double each[BATCHES];
+	u64 state = 1;
+
+	for (int batch = -WARM_UP; batch < BATCHES; batch++) {
+		u64 start;
+
+		for (unsigned int i = 0; i < pages; i++)
+			do_io(true, buf, PAGE, random_next(&state) % (size / PAGE) * PAGE);
+		start = now();
+		if (fdatasync(fd))
+			die("%s: flush: %s", device, strerror(errno));
+		if (batch >= 0)
+			each[batch] = now() - start;
+	}
+	qsort(each, BATCHES, sizeof(*each), compare);
+	return each[BATCHES / 2];
+}
+
 /* Write all of a device that holds nothing, 1 MiB at a time. */
 static double first_write(char *buf)
 {
@@ -201,6 +243,19 @@ static u64 discard_all(clockid_t id)
 	if (ioctl(fd, BLKDISCARD, arg))
 		die("%s: discard: %s", device, strerror(errno));
 	return read_clock(id) - start;
+}
+
+/* What it takes to write to a file, without the time that the thread sleeps. */
+static u64 call(const char *path, const char *text)
+{
+	int file = open(path, O_WRONLY);
+	u64 start = read_clock(CLOCK_THREAD_CPUTIME_ID);
+
+	if (file < 0 || write(file, text, strlen(text)) < 0)
+		die("%s: %s", path, strerror(errno));
+	start = read_clock(CLOCK_THREAD_CPUTIME_ID) - start;
+	close(file);
+	return start;
 }
 
 static void run(char **argv)
@@ -283,8 +338,12 @@ int main(int argc, char **argv)
 		printf("%.0f\n", total(argv + 2));
 		return 0;
 	}
+	if (argc == 4 && !strcmp(argv[1], "call")) {
+		printf("%llu\n", call(argv[2], argv[3]));
+		return 0;
+	}
 	if (argc < 3)
-		die("usage: io [-l NANOSECONDS] DEVICE TEST... | io total COMMAND [ARG]...");
+		die("usage: io [-l NANOSECONDS] DEVICE TEST... | io total COMMAND [ARG]... | io call FILE TEXT");
 	device = argv[1];
 	/* Whether a read has to look at the access time's nanoseconds is left to chance. */
 	fd = open(device, O_RDWR | O_DIRECT | O_NOATIME);
@@ -309,6 +368,12 @@ int main(int argc, char **argv)
 		}
 		if (!strcmp(*test, "first-1m"))
 			printf("%s %.1f\n", *test, first_write(buf));
+		else if (!strcmp(*test, "first-4k"))
+			printf("%s %.1f\n", *test, first_pages(buf));
+		else if (!strcmp(*test, "flush-0"))
+			printf("%s %.0f\n", *test, flush(buf, 0));
+		else if (!strcmp(*test, "flush-10"))
+			printf("%s %.0f\n", *test, flush(buf, DIRTY));
 		else if (!strcmp(*test, "sparse-4k"))
 			printf("%s %.1f\n", *test, sparse(buf));
 		else if (!strcmp(*test, "discard"))

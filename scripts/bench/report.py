@@ -3,6 +3,7 @@
 """What scripts/bench/run prints and draws, from lines "MODE DEVICE ROW VALUE".
 
     report.py quick FILE...                      the table of overhead
+    report.py clones FILE...                     the table of clones
     report.py all KERNEL SECONDS BASE FILE...    all tables, BASE.json and BASE.svg
     report.py locks KERNEL SECONDS BASE FILE...  the same of the locks
     report.py scale KERNEL SECONDS BASE FILE...  readers, disks, depth; BASE.json
@@ -10,7 +11,7 @@
     report.py guard|update BASELINE FILE         compare with a baseline, or make it
 
 Modes: count (instructions; guard and quick are short forms), first (the same, of a first write
-with init_on_alloc=0), wall (nanoseconds, each figure once a round), cycles (likewise), locks, depth and scale.
+with init_on_alloc=0), clones and caches (instructions and KiB), wall (nanoseconds, each figure once a round), cycles (likewise), locks, depth and scale.
 """
 
 import json
@@ -31,7 +32,16 @@ WHOLE = {"first-1m": "first write, 1 MiB", "discard": "discard 256 MiB",
          "discard-call": "discard 256 MiB, in the call",
          "discard-total": "discard 256 MiB, in all", "unload": "unload, 256 MiB full"}
 CYCLES = {row: LOOPS[row] for row in list(LOOPS)[:6]} | {
-    "first-4k": "4 KiB, first write", "discard-64k": "64 KiB discard"}
+    "first-4k": "4 KiB, first write", "shared-4k": "4 KiB, first write to a clone",
+    "discard-64k": "64 KiB discard", "clone-call": "clone of 1 GiB",
+    "reset-call": "reset of 16 MiB, 100 pages changed"}
+CLONES = {"clone-total": "clone of 1 GiB, in all", "clone-call": "the call",
+          "clone-tree": "memory for its tree, KiB", "clone-memory": "memory in all, KiB",
+          "reset-total": "reset of 16 MiB, 100 pages changed, in all", "reset-call": "the call",
+          "resets-tree": "left by 1,000 resets: tree, KiB", "resets-memory": "memory, KiB",
+          "shared-4k": "first write of 4 KiB to a clone", "first-4k": "first write of 4 KiB into a hole"}
+CACHES = {"flush-0": "flush, nothing written", "flush-10": "flush, 10 pages of 1 GiB written",
+          "stable-4k": "first write of 4 KiB since the flush", "dirty-4k": "a further one"}
 PAIRS = [
     ("read-alone", "Two CPUs: cycles of a 4 KiB read, and how many more while the other one ...",
      {"read-alone": "alone", "read-beside-read": "reads", "read-beside-write": "overwrites",
@@ -106,6 +116,17 @@ def print_first(first):
           [[WHOLE["first-1m"]] + [number(rows["first-1m"][0]) for rows in first.values()]])
 
 
+def print_each(title, labels, figures):
+    table(title, [""] + list(figures),
+          [[label] + [number(rows[row][0]) if row in rows else "" for rows in figures.values()]
+           for row, label in labels.items()])
+
+
+def print_clones(figures):
+    print_each("Clones, instructions and KiB", CLONES, figures["clones"])
+    print_each("Write cache, instructions", CACHES, figures["caches"])
+
+
 def print_iostats(count):
     disks = [device for device in count if "iostats-read-4k" in count[device]]
     table("queue/iostats=1, further instructions for an I/O", [""] + disks,
@@ -140,7 +161,7 @@ def print_cycles(cycles):
 
     rounds = len(cycles["linear"]["read-4k"])
     table(f"Cycles, best of {rounds} rounds (± how far the median is above it): those of disks are what "
-          "they cost above the linear buffer, first writes and discards in all",
+          "they cost above the linear buffer, what comes after the overwrites in all",
           [""] + list(cycles), [[label] + [cell(device, row) for device in cycles]
                                 for row, label in CYCLES.items()])
 
@@ -330,6 +351,7 @@ def report_all(kernel, seconds, base, paths):
         print_count(figures["count"])
         print_iostats(figures["count"])
         print_first(figures["first"])
+        print_clones(figures)
         over = overhead(figures["count"])
         result["instructions"] = {d: {r: v[0] for r, v in rows.items()}
                                   for d, rows in figures["count"].items()}
@@ -338,6 +360,8 @@ def report_all(kernel, seconds, base, paths):
                                                   for d, rows in figures["first"].items()}
         with open(base + ".svg", "w", encoding="utf-8") as out:
             out.write(overhead_chart(over, figures.get("cycles"), kernel))
+        for mode in ("clones", "caches"):
+            result[mode] = {d: {r: v[0] for r, v in rows.items()} for d, rows in figures[mode].items()}
     if "pairs" in figures:
         print_cycles(figures["cycles"])
         print_pairs(figures["pairs"])
@@ -383,6 +407,8 @@ def main():
     what, args = sys.argv[1], sys.argv[2:]
     if what == "quick":
         print_count(read(args)["quick"])
+    elif what == "clones":
+        print_clones(read(args))
     elif what == "cycles":
         report_cycles(args[0], args[1:])
     elif what == "all":
