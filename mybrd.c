@@ -6,12 +6,13 @@
  * disposable.  The disk must be honest: a discard frees memory, a write to a full disk gets
  * ENOSPC and changes nothing, and a disk larger than RAM does not take the machine down.
  *
- * The driver is also a lesson in RCU.  A read takes no lock and no reference.  Meanwhile
- * other tasks may discard the pages that it copies, and remove disks from the list that it
- * walks.
+ * The driver is also a lesson in RCU.  A read takes no lock and no reference, while other tasks
+ * may discard the pages that it copies.  A look-up of a disk takes no lock either, while other
+ * tasks may remove disks from the list that it walks.
  *
  * A target is one RAM disk.  Its store keeps the data in pages, by index on the disk, in a
- * radix tree.  An index without a page is a hole, and reads as zeros.
+ * radix tree.  An index without a page is a hole, and reads as zeros.  A clone's tree points to
+ * the pages of its origin; a write copies such a shared page first.
  *
  *	target
  *	  disk ........ what the block layer sees: /dev/mybrd-NAME
@@ -26,8 +27,8 @@
  *				     |   |                |
  *			  pages      P0  P1              P129
  *
- * All targets that have a disk are in a list.  mybrd_find_target() and debugfs walk it under
- * rcu_read_lock(); ->ref keeps a target beyond that.
+ * All targets that have a disk are in a list.  mybrd_find_target(), debugfs and the
+ * OOM report walk it under rcu_read_lock(); ->ref keeps a target beyond that.
  *
  *	mybrd_live_targets <--> target <--> target <--> target <--> (mybrd_live_targets)
  *
@@ -48,6 +49,8 @@
  *  - mybrd_rw_bio() goes through the bio leaf by leaf.  mybrd_rw_leaf() copies what is there.
  *    At a hole, mybrd_fill_hole() copies into spare pages, and mybrd_insert_run() puts them
  *    into the tree, under the lock.
+ *  - At a shared page, mybrd_write_copy() fills a spare page instead, and mybrd_replace_page()
+ *    puts it into this disk's tree.  The other disks keep the old page.
  *  - A discard of the same place goes to mybrd_discard(), mybrd_unlink_batch() and call_rcu().
  *  - After a grace period mybrd_free_batch_rcu() frees and uncharges the pages, and wakes the
  *    writes that wait for memory.
@@ -74,6 +77,7 @@
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/oom.h>
+#include <linux/overflow.h>
 #include <linux/ratelimit.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
@@ -117,7 +121,7 @@
  */
 
 /*
- * mybrd_waiting counts the pages of all targets that wait for a grace period.  A
+ * Limits: mybrd_waiting counts the pages of all targets that wait for a grace period.  A
  * discard sleeps while they are more than an eighth of memory, so that a loop of
  * discards and writes can't use up memory.
  */
@@ -181,7 +185,8 @@ VISIBLE_IF_KUNIT void mybrd_store_init(struct mybrd_store *store)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
- * Aligned data is zeroed here, and copied in the next part, word by word.  So a reader that
+ * Tearing: aligned data is zeroed here, and whole pages of it are copied in the next part, word
+ * by word (mybrd_copy_words()).  So a reader that
  * races with a writer sees each word as one of them wrote it.  Other data has no such promise:
  * memset() and memcpy() may go byte by byte.  The compiler puts a copy of constant size in
  * line, by words, which is faster than a call, too.  KASAN doesn't see these accesses, so it
@@ -204,7 +209,7 @@ static void mybrd_zero_page(struct page *page)
 	kunmap_local(ours);
 }
 
-/* The trace events of a read-side section are inside of it. */
+/* Sections: the trace events of a read-side section are inside of it. */
 static void mybrd_section_begin(const struct mybrd_store *store, pgoff_t index)
 	__acquires(RCU)
 {
@@ -242,9 +247,10 @@ VISIBLE_IF_KUNIT inline struct page *mybrd_lookup_page(struct mybrd_store *store
 EXPORT_SYMBOL_IF_KUNIT(mybrd_lookup_page);
 
 /*
- * Slots of one leaf, in a row, from that of @index on.  They are valid until the read-side
- * section ends, or while store->lock is held.  Without the lock, a slot may have a retry entry
- * while the tree changes its height: then look up again (radix_tree_deref_retry()).
+ * Look-ups find one page, or the slots of a leaf.  These are in a row, from that of @index on.
+ * They are valid until the read-side section ends, or while store->lock is held.  Without the
+ * lock, a slot may have a retry entry while the tree changes its height: then look up again
+ * (radix_tree_deref_retry()).
  */
 struct mybrd_slots {
 	void __rcu	**slot;
@@ -362,7 +368,7 @@ static bool mybrd_memory_left(unsigned long nr)
 	return left >= mybrd_reserve + (long)nr;
 }
 
-/* Returns the new count, or 0 where it would be more than @max. */
+/* Returns the new count, or 0 if it would be more than @max: then nothing is counted. */
 static unsigned long mybrd_count_up(atomic_long_t *count, unsigned long nr, unsigned long max)
 {
 	long old = atomic_long_read(count);
@@ -386,6 +392,7 @@ static bool mybrd_may_sleep(const struct mybrd_spare *spare)
 	return spare->gfp & (__GFP_DIRECT_RECLAIM | __GFP_HIGH);
 }
 
+/* Charge @nr pages to the store and to the module, or to neither. */
 static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned long nr)
 {
 	struct mybrd_store *store = spare->store;
@@ -396,7 +403,7 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 	if (nr <= spare->replaces)
 		max = ULONG_MAX;
 	else
-		max += min(spare->replaces, ULONG_MAX - max);
+		max = size_add(max, spare->replaces);
 	if (nr > max || nr > READ_ONCE(mybrd_total_max_pages))
 		return MYBRD_TOO_MUCH;
 	if (!mybrd_count_up(&store->charged, nr, max))
@@ -417,6 +424,8 @@ static enum mybrd_refusal mybrd_try_charge(struct mybrd_spare *spare, unsigned l
 }
 
 /*
+ * Waiting: a refused write sleeps in short naps while pages are on their way.
+ *
  * A task in reclaim waits for half a second at most (mybrd_patience()).  That is too short to
  * call the wait for a limit vain, so it leaves no stamp.
  */
@@ -531,7 +540,7 @@ static bool mybrd_wait_for_pages(struct mybrd_spare *spare)
 }
 
 /*
- * Spare pages are a queue of runs.  A run is pages that follow one another in memory: the
+ * Spare pages: a queue of runs.  A run is pages that follow one another in memory: the
  * first one is in the list, and its ->private has their number.
  */
 
@@ -628,9 +637,9 @@ VISIBLE_IF_KUNIT void mybrd_free_spare(struct mybrd_spare *spare)
 EXPORT_SYMBOL_IF_KUNIT(mybrd_free_spare);
 
 /*
- * Allocate a run of up to 2^*order pages, without reclaim if it is more than one: a run costs
- * less, and I/O on neighbouring pages becomes one copy.  An order that failed is not tried
- * again for this write.  The run is split into single pages at once.
+ * Allocate a run of 2^*order pages, or a smaller one: *order tells which.  A run costs less than
+ * single pages, and I/O on it is one copy.  Only a single page may use reclaim.  An order that
+ * failed is not tried again for this write.
  */
 static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *order)
 {
@@ -659,7 +668,7 @@ static struct page *mybrd_alloc_pages(struct mybrd_spare *spare, unsigned int *o
 /**
  * mybrd_alloc_spare - pay for pages and have them
  * @spare: gets all of them, or none
- * @nr: how many
+ * @nr: how many, one at least
  *
  * Context: process, not inside rcu_read_lock(); sleeps unless ->gfp is %MYBRD_GFP_NOWAIT.
  *
@@ -701,9 +710,10 @@ VISIBLE_IF_KUNIT int mybrd_alloc_spare(struct mybrd_spare *spare, unsigned long 
 EXPORT_SYMBOL_IF_KUNIT(mybrd_alloc_spare);
 
 /*
- * @index is a hole.  Count the nodes that only a page at @index needs, as if the tree had its
- * full height: that is too many by one for each level that is missing.  But the count depends
- * on nothing except which pages are there, so that inserts and deletes cancel out.
+ * Nodes: an insert begins only if it cannot run out of them.  @index is a hole.  Count the nodes
+ * that only a page at @index needs, as if the tree had its full height: that is too many by one
+ * for each level that is missing.  But the count depends on nothing except which pages are
+ * there, so that inserts and deletes cancel out.
  */
 static unsigned long mybrd_path_nodes(struct mybrd_store *store, pgoff_t index)
 {
@@ -759,7 +769,7 @@ static bool mybrd_enough_nodes(struct mybrd_store *store, pgoff_t index, unsigne
 }
 
 /*
- * The undo log.  An entry is a page, or one of two marks: MYBRD_UNDO_HOLE, the index was a hole
+ * The undo log: an entry is a page, or one of two marks: MYBRD_UNDO_HOLE, the index was a hole
  * at the last flush, or MYBRD_UNDO_NOTHING, it has not changed since.  A write reserves the
  * entries of its range with MYBRD_UNDO_NOTHING before it changes anything.  So a change of the
  * tree and of the log, under the locks of both, needs no memory and can't fail.
@@ -876,6 +886,7 @@ static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct pag
 	do {
 		mybrd_preload(spare);
 		spin_lock(&store->lock);
+		/* The first page makes the leaf, and the others need no node. */
 		nodes = mybrd_path_nodes(store, index);
 		err = mybrd_enough_nodes(store, index, nodes) ? 0 : -ENOMEM;
 		while (!err && inserted < nr) {
@@ -960,8 +971,8 @@ static noinline unsigned long mybrd_count_copies(const struct mybrd_store *store
 }
 
 /*
- * How many of [first, last] are holes?  And how many are pages that a write has to copy?  The
- * answer may be out of date at once.
+ * Count the holes in [first, last], and in @copies the pages that a write has to copy.  Both may be
+ * out of date at once.
  */
 static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first, pgoff_t last,
 				       unsigned long *copies)
@@ -1007,8 +1018,9 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
  */
 static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
-	enum mybrd_refusal refused = MYBRD_NOT_REFUSED;
-	unsigned long since = 0;
+	/* mybrd_alloc_spare() sets ->refused at each try: what this waits for, and since when. */
+	enum mybrd_refusal waits_for = MYBRD_NOT_REFUSED;
+	unsigned long waits_since = 0;
 	bool last_try = false;
 
 	for (;;) {
@@ -1021,11 +1033,11 @@ static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t
 		/* Without a refusal there is nothing more to wait for. */
 		if (!err || !spare->refused)
 			return err;
-		if (spare->refused != refused) {
-			refused = spare->refused;
-			since = jiffies;
+		if (spare->refused != waits_for) {
+			waits_for = spare->refused;
+			waits_since = jiffies;
 		}
-		spare->since = since;
+		spare->since = waits_since;
 		if (mybrd_wait_for_pages(spare)) {
 			last_try = false;
 			continue;
@@ -1161,9 +1173,9 @@ static bool mybrd_last_hole(struct mybrd_store *store, pgoff_t first, pgoff_t la
 /*
  * No insert of a write may fail for want of a node once a byte is copied.  So allocate the
  * nodes for the holes in [first, last], which is within one leaf, now: insert a page of zeros
- * into the last hole.  (Not the first, as a tree with index 0 alone has no node.)  The page
- * comes from the end of the first run, and the queue is rotated: then the run of each leaf
- * comes up in the order of the leaves.
+ * into the last hole.  (Not the first, as a tree with index 0 alone has no node.)  The page is
+ * the last one of the first run, which goes to the end of the queue then.  After all leaves, the
+ * first run is that of the first leaf again.
  */
 static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
@@ -1186,7 +1198,7 @@ static int mybrd_make_leaf(struct mybrd_spare *spare, pgoff_t first, pgoff_t las
 
 /**
  * mybrd_prepare_write - allocate the pages and nodes of a write before its first byte
- * @spare: gets a page for each shared page, and for each hole but those that are filled already
+ * @spare: gets a page for each shared page and each hole, less those that are in the tree already
  * @first: first index, in units of PAGE_SIZE
  * @last: last index, inclusive
  *
@@ -1219,7 +1231,7 @@ VISIBLE_IF_KUNIT int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t firs
 EXPORT_SYMBOL_IF_KUNIT(mybrd_prepare_write);
 
 /*
- * A batch: pages that left the tree together and are freed together.  It needs
+ * Batches: pages that left the tree together and are freed together.  It needs
  * no memory of its own, for memory is what a discard is asked to give, not to
  * take.  ->private chains the pages, the last one's leads back to the store
  * (bit 0 tells), and the first one's rcu_head waits for all of them.  Readers
@@ -1283,7 +1295,7 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 	}
 	WRITE_ONCE(store->nr_pages, store->nr_pages - batch.unlinked);
 	atomic_long_sub(batch.nr, &mybrd_stored);
-	/* What other trees keep leaves this store's limit now, and the batch when it is freed. */
+	/* Pages that other trees keep leave this limit now, and the batch when it is freed. */
 	atomic_long_sub(batch.kept, &store->charged);
 	mybrd_count_nodes(store, store->nr_pages ? -nodes : -store->nr_nodes);
 	spin_unlock(&store->lock);
@@ -1349,7 +1361,7 @@ static bool mybrd_may_unlink(void)
  * @last: last index, inclusive
  * @nowait: fail rather than sleep
  *
- * The pages leave the tree at once and memory after a grace period.  Pages
+ * The pages leave the tree at once.  They are freed after a grace period.  Pages
  * inserted meanwhile may stay or go.
  *
  * Context: process; not inside rcu_read_lock().  Sleeps unless @nowait, and
@@ -1394,8 +1406,8 @@ static void mybrd_end_write(struct mybrd_spare *spare)
 }
 
 /*
- * Put @page into the place of a page that must be copied: of @old, or of any if that is NULL.
- * Returns false if there is none any more.
+ * Copy-on-write: replace the page at @index, which must not be overwritten, by @page: only if it is
+ * @old, unless that is NULL.  Returns whether it did.
  */
 static bool mybrd_replace_page(struct mybrd_spare *spare, pgoff_t index, struct page *old,
 			       struct page *page)
@@ -2028,9 +2040,10 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_roll_back);
 /*
  * Block I/O
  *
- * This part owns nothing.  It runs in the context of the submitter, on pages that only
- * the read-side section keeps.  Look-up and copy share one section, which covers a leaf
- * of the tree at most; between two sections the task offers the CPU to others.
+ * This part owns nothing.  It runs in the context of the submitter or, in mq mode, perhaps of a
+ * worker, on pages that only the read-side section keeps.  Look-up and copy share one section,
+ * which covers a leaf of the tree at most; between two sections the task offers the CPU to
+ * others.
  *
  * A nowait bio may not even do that, so a long one is sent back at once.  A nowait write
  * is also sent back if it would have to sleep for a page or a node before it copies its
@@ -2043,7 +2056,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_roll_back);
 static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
 
 /*
- * A run of pages is one copy if such pages follow one another in the direct map and in
+ * A run of pages is one copy if they follow one another in the direct map and in
  * the array of struct page, too.  Otherwise each page is mapped and copied by itself; so
  * it is if each page has a KASAN tag of its own, or a shadow of KMSAN's.
  */
@@ -2063,6 +2076,7 @@ static __always_inline void mybrd_copy_words(char *to, const char *from, unsigne
 	       __builtin_assume_aligned(from, sizeof(long)), len);
 }
 
+/* Chunks, then sectors, then the rest.  Only aligned chunks are certainly copied by words. */
 static noinline void mybrd_copy(char *to, const char *from, unsigned int len)
 {
 	if (IS_ALIGNED((unsigned long)to | (unsigned long)from, sizeof(long))) {
@@ -2094,8 +2108,8 @@ static void mybrd_flush_dcache(const struct bio_vec *bv, unsigned int done, unsi
  * What an I/O does with a page, and with a hole:
  *
  *   MYBRD_READ		reads it; a hole reads as zeros
- *   MYBRD_OVERWRITE	writes it, unless there is a hole anywhere
- *   MYBRD_FILL		writes it; a hole gets a spare page
+ *   MYBRD_OVERWRITE	writes it, unless the range has a hole or a page that must be copied
+ *   MYBRD_FILL		writes it; a spare page fills a hole, and replaces a page to copy
  */
 enum mybrd_how {
 	MYBRD_READ,
@@ -2105,8 +2119,8 @@ enum mybrd_how {
 
 /*
  * A cursor is the place where an I/O stands.  It counts bytes, because segments need not be
- * multiples of a sector.  It counts by itself, because clones and splits share the segments
- * with other bios, and may start and end inside of one.
+ * multiples of a sector.  It counts by itself, because cloned and split bios share the segments
+ * with others, and may start and end inside of one.
  */
 struct mybrd_cursor {
 	const struct bio_vec	*bv;
@@ -2186,8 +2200,8 @@ static __always_inline void mybrd_copy_part(const struct mybrd_io *io, struct pa
 }
 
 /*
- * Is the segment of a bio of one page a whole page?  The bio may cover less than its segment:
- * only ->bi_iter tells how much.
+ * Is the segment at the cursor exactly one page, which one mapping covers?  The caller has checked
+ * ->bi_size: a bio may cover less than its segment.
  */
 static bool mybrd_segment_is_page(const struct mybrd_io *io)
 {
@@ -2340,10 +2354,10 @@ static __always_inline bool mybrd_may_overwrite(const struct mybrd_io *io,
 }
 
 /*
- * Copy what the leaf at the cursor has of a bio, in one section.  Returns the length of the
- * hole at the cursor in pages, up to the end of the leaf or the bio.  Returns 1 if MYBRD_FILL is
- * at a shared page.  Otherwise it returns 0, and the cursor tells how far it came: it stops
- * early where the tree changes, and MYBRD_OVERWRITE writes all or nothing.
+ * Copy what the leaf at the cursor has of a bio, in one section.  Returns how many pages are
+ * missing at the cursor: the length of a hole, up to the end of the leaf or the bio, or 1 for a
+ * page that MYBRD_FILL must copy.  Otherwise it returns 0, and the cursor tells how far it came:
+ * it stops early where the tree changes, and MYBRD_OVERWRITE writes all or nothing.
  */
 static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 {
@@ -2351,20 +2365,20 @@ static __always_inline unsigned int mybrd_rw_leaf(struct mybrd_io *io)
 	pgoff_t last = min((pgoff_t)((io->cur.pos + io->cur.left - 1) >> PAGE_SHIFT),
 			   index | (RADIX_TREE_MAP_SIZE - 1));
 	struct mybrd_slots found;
-	unsigned int hole;
+	unsigned int missing;
 
 	mybrd_section_begin(io->store, index);
 	mybrd_find_slots(io->store, index, last, &found);
-	hole = found.index - index;
-	if (hole)
-		trace_mybrd_lookup(io->store, index, hole, false);
+	missing = found.index - index;
+	if (missing)
+		trace_mybrd_lookup(io->store, index, missing, false);
 	else if (io->how == MYBRD_FILL && mybrd_slot_must_copy(io->store, found.slot))
-		hole = 1;
+		missing = 1;
 	else if (io->how != MYBRD_OVERWRITE ||
 		 (found.nr == last - index + 1 && mybrd_may_overwrite(io, &found)))
 		mybrd_copy_slots(io, &found);
 	mybrd_section_end(io->store);
-	return hole;
+	return missing;
 }
 
 /*
@@ -2432,16 +2446,16 @@ static int mybrd_write_copy(struct mybrd_io *io)
 	return 0;
 }
 
-/* mybrd_rw_leaf() met a hole or a shared page.  Another write may have changed that since. */
-static noinline int mybrd_rw_missing(struct mybrd_io *io, unsigned int hole)
+/* mybrd_rw_leaf() met a hole or a page to copy.  Another write may have changed that since. */
+static noinline int mybrd_rw_missing(struct mybrd_io *io, unsigned int missing)
 {
 	if (io->how == MYBRD_READ) {
-		mybrd_read_hole(io, hole);
+		mybrd_read_hole(io, missing);
 		return 0;
 	}
 	if (io->store->cow && mybrd_must_copy_at(io->store, io->cur.pos >> PAGE_SHIFT))
 		return mybrd_write_copy(io);
-	return mybrd_fill_hole(io, hole);
+	return mybrd_fill_hole(io, missing);
 }
 
 /* Read or write one bio. */
@@ -2451,13 +2465,13 @@ static __always_inline int mybrd_rw_bio(struct mybrd_io io, const struct bio *bi
 
 	io.cur = mybrd_cursor(bio);
 	while (io.cur.left && !err) {
-		unsigned int hole = mybrd_rw_leaf(&io);
+		unsigned int missing = mybrd_rw_leaf(&io);
 
 		/* Pass a copy: the compiler keeps @io in registers while nothing points to it. */
-		if (hole) {
+		if (missing) {
 			struct mybrd_io at = io;
 
-			err = mybrd_rw_missing(&at, hole);
+			err = mybrd_rw_missing(&at, missing);
 			io.cur = at.cur;
 		}
 		/* A part is written, so it is too late to send the bio back: it may sleep now. */
@@ -2500,7 +2514,7 @@ static noinline unsigned int mybrd_overwrite(struct mybrd_store *store, const st
 	return io.cur.left;
 }
 
-/* If a worker runs the request, only REQ_SWAP tells that reclaim writes. */
+/* Reclaim writes with PF_MEMALLOC.  If a worker runs the request, only REQ_SWAP is left to tell. */
 static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 {
 	if (nowait)
@@ -2701,8 +2715,8 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	u64 size = (u64)target->store.capacity << SECTOR_SHIFT;
 
 	/*
-	 * The block layer checks a bio against its partition, which may reach beyond a disk that has
-	 * shrunk.  A flush without data may have any sector: device mapper moves it, too.
+	 * The block layer checks a bio against its partition, which may reach beyond a disk that
+	 * has shrunk.  A flush without data may have any sector: device mapper moves it, too.
 	 */
 	if (!size || (bytes && pos + bytes > size))
 		return -EIO;
@@ -2753,8 +2767,9 @@ static noinline void mybrd_submit_slow(struct bio *bio)
 	/* A nowait bio is counted at its end, because one that is sent back is no I/O. */
 	if (stat && !nowait)
 		mybrd_start_io_acct(bio, start);
-	if (!mybrd_rw_page(disk->private_data, bio))
-		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, &wait, bio->bi_opf);
+	if (!stat || !mybrd_rw_page(disk->private_data, bio))
+		err = mybrd_do_io(disk->private_data, bio, bio->bi_iter.bi_size, &wait,
+				  bio->bi_opf);
 	if (err == -EAGAIN) {
 		bio_wouldblock_error(bio);
 		return;
@@ -2860,7 +2875,10 @@ static LIST_HEAD(mybrd_all_targets);
 static LIST_HEAD(mybrd_live_targets);
 static DEFINE_MUTEX(mybrd_targets_lock);
 
-/* One store at a time is copied from, and none that is being changed in other ways than by I/O. */
+/*
+ * Serialises cloning, resizing and resetting of all disks: a clone's origin keeps its size and its
+ * pages' places meanwhile.  I/O goes on until the queue is frozen.
+ */
 static DEFINE_MUTEX(mybrd_clone_lock);
 
 /* The configuration of targets made at load, and of a new configfs directory. */
@@ -3003,9 +3021,10 @@ static struct mybrd_target *mybrd_alloc_target(const char *name, const struct my
 	return target;
 }
 
-/* The capacity of the disk, in bytes.  del_gendisk() sets it to 0. */
+/* The capacity of the disk, in bytes */
 static u64 mybrd_size(struct mybrd_target *target)
 {
+	/* Benign race: del_gendisk() sets it to 0 at any time. */
 	return (u64)data_race(get_capacity(target->disk)) << SECTOR_SHIFT;
 }
 
@@ -3019,6 +3038,7 @@ static void mybrd_free_target(struct mybrd_target *target)
 	kfree(target);
 }
 
+/* @bytes in pages, rounded up without overflow.  0 means no limit. */
 static unsigned long mybrd_limit_pages(u64 bytes)
 {
 	return bytes ? min_t(u64, ((bytes - 1) >> PAGE_SHIFT) + 1, ULONG_MAX) : ULONG_MAX;
@@ -3087,8 +3107,8 @@ static void mybrd_free_disk(struct mybrd_target *target)
  * Context: any that allows rcu_read_lock().
  *
  * Return: the target with a reference for mybrd_put_target(), or NULL when
- * there is none or it is on its way out.  Its disk may be gone from the system
- * while the reference is held, the memory of both is not.
+ * there is none or it is on its way out.  Its disk may be removed while the reference is
+ * held; the memory of both stays.
  */
 VISIBLE_IF_KUNIT struct mybrd_target *mybrd_find_target(const char *name)
 {
@@ -3217,13 +3237,13 @@ static int mybrd_power_on(struct mybrd_target *target)
 		mutex_unlock(&mybrd_clone_lock);
 	}
 	if (err)
-		goto err_put;
+		goto err_free;
 	if (config->queue_mode == MYBRD_QUEUE_MQ)
 		set = mybrd_alloc_tag_set(target);
 	disk = IS_ERR(set) ? ERR_CAST(set) : mybrd_alloc_disk(config, set);
 	err = PTR_ERR_OR_ZERO(disk);
 	if (err)
-		goto err_put;
+		goto err_free;
 	target->disk = disk;
 	disk->fops = set ? &mybrd_mq_devops : &mybrd_bio_devops;
 	disk->private_data = target;
@@ -3236,7 +3256,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 		set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	err = device_add_disk(NULL, disk, mybrd_sysfs_groups);
 	if (err)
-		goto err_put;
+		goto err_free;
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
 	if (target->store.cache)
@@ -3250,7 +3270,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 	mutex_unlock(&mybrd_targets_lock);
 	return 0;
 
-err_put:
+err_free:
 	mybrd_free_disk(target);
 	mybrd_store_empty(&target->store);
 	if (target->store.cow)
@@ -3330,8 +3350,8 @@ static void mybrd_power_off(struct list_head *doomed)
  * Context: process, may sleep; takes mybrd_targets_lock.
  *
  * Return: the target, held by the list and not by the caller; ERR_PTR(-EINVAL)
- * for a name that is none, ERR_PTR(-EEXIST) for one that another disk or one of
- * its partitions has or may get, ERR_PTR(-ENOMEM), or what add_disk() says.
+ * for an invalid name, ERR_PTR(-EEXIST) for one that another disk or one of
+ * its partitions has or may get, ERR_PTR(-ENOMEM), or what device_add_disk() says.
  */
 VISIBLE_IF_KUNIT struct mybrd_target *mybrd_add_target(const char *name,
 						       const struct mybrd_config *config)
@@ -3640,9 +3660,12 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reap_target);
  * Control
  *
  * This part owns what a user touches: debugfs, the counters in sysfs, the report when
- * memory is out (OOM), the module parameters and configfs.  The first three only read,
- * under RCU alone or with a reference.
+ * memory is out (OOM), the module parameters and configfs.  The first three only read: debugfs and
+ * the OOM report under RCU or with a reference; sysfs files go in del_gendisk(), which waits for
+ * their readers.
  */
+
+/* debugfs: "targets" lists the disks, "target/NAME" tells of one. */
 static void *mybrd_debugfs_list_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
 {
@@ -3708,7 +3731,7 @@ static int mybrd_debugfs_target_show(struct seq_file *m, void *v)
 	seq_printf(m, "name: %s\n", target->name);
 	seq_printf(m, "disk: %s\n", target->disk_name);
 	seq_printf(m, "size: %llu\n", mybrd_size(target));
-	/* All limits are written anew where one is changed, this one with its own value. */
+	/* Benign race: a change of any limit rewrites all of them, this one with its value. */
 	blocksize = data_race(queue_logical_block_size(target->disk->queue));
 	seq_printf(m, "blocksize: %u\n", blocksize);
 	if (*target->origin_name)
@@ -3775,7 +3798,7 @@ static unsigned long mybrd_count_dirty(struct mybrd_store *store)
 	return dirty;
 }
 
-/* /sys/block/DISK/mybrd/: the directory goes, its readers with it, in del_gendisk(). */
+/* sysfs: /sys/block/DISK/mybrd/.  The directory goes, its readers with it, in del_gendisk(). */
 #define MYBRD_COUNTER(name, format, value)						\
 static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf) \
 {											\
@@ -3830,7 +3853,10 @@ static const struct attribute_group *mybrd_sysfs_groups[] = {
 static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, void *freed)
 {
 	static DEFINE_RATELIMIT_STATE(limit, 10 * HZ, 1);
-	struct { struct mybrd_target *target; unsigned long pages; } top[MYBRD_OOM_LINES + 1] = {};
+	struct {
+		struct mybrd_target	*target;
+		unsigned long		pages;
+	} top[MYBRD_OOM_LINES + 1] = {};
 	struct mybrd_target *target;
 	int i;
 
@@ -3841,6 +3867,7 @@ static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, voi
 	list_for_each_entry_rcu(target, &mybrd_live_targets, live) {
 		unsigned long pages = READ_ONCE(target->store.nr_pages);
 
+		/* Insertion sort; the last entry is for what falls out. */
 		for (i = MYBRD_OOM_LINES; i > 0 && top[i - 1].pages < pages; i--)
 			top[i] = top[i - 1];
 		top[i].target = target;
@@ -3866,8 +3893,7 @@ static struct notifier_block mybrd_oom_nb = {
 
 /* With 32-bit indices, a buffered write to the last page of a larger disk never ends. */
 #define MYBRD_MAX_SIZE		round_down((u64)MAX_LFS_FILESIZE, SECTOR_SIZE)
-static_assert(MYBRD_MAX_SIZE - 1 <= (u64)MAX_LFS_FILESIZE - 1 &&
-	      (MYBRD_MAX_SIZE - 1) >> PAGE_SHIFT < ULONG_MAX);
+static_assert((MYBRD_MAX_SIZE - 1) >> PAGE_SHIFT < ULONG_MAX);
 
 /**
  * mybrd_parse_bytes - read a size as people write it
@@ -4123,8 +4149,8 @@ static int mybrd_parse_params(unsigned int *nr)
 }
 
 /*
- * configfs: each directory is a target and keeps its name.  The target has a disk from
- * power=1 to power=0, and meanwhile depends on its own directory, which rmdir can't remove.
+ * configfs: each directory is a target, and its name is the target's.  The target has a disk from
+ * power=1 to power=0, and meanwhile depends on its directory: rmdir fails with EBUSY.
  */
 static struct mybrd_target *to_mybrd_target(struct config_item *item)
 {
@@ -4149,12 +4175,13 @@ struct mybrd_cfg_attr {
 };
 
 static ssize_t mybrd_cfg_write(struct config_item *item, const char *text, size_t count,
-				const struct mybrd_cfg_attr *attr)
+			       const struct mybrd_cfg_attr *attr)
 {
 	struct mybrd_target *target = to_mybrd_target(item);
 	struct mybrd_config config;
 	int err;
 
+	/* A NUL is inside. */
 	if (strlen(text) != count)
 		return mybrd_bad_value(attr->name, text, "text");
 
@@ -4278,7 +4305,6 @@ static int mybrd_set_power(struct mybrd_target *target, bool on)
 	return err;
 }
 
-/* While a target has a disk, it depends on its directory: rmdir fails with EBUSY. */
 static ssize_t mybrd_cfg_power_store(struct config_item *item, const char *text, size_t count)
 {
 	struct mybrd_target *target = to_mybrd_target(item);

@@ -71,13 +71,13 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 /* Atomic writes came in 6.11, and need a feature flag since 6.14. */
 #ifdef REQ_ATOMIC
 #define MYBRD_MAX_ATOMIC	SZ_64K
-#define MYBRD_ATOMIC_LIMITS(config)				\
+#define MYBRD_ATOMIC_LIMITS					\
 	.atomic_write_hw_max		= MYBRD_MAX_ATOMIC,	\
-	.atomic_write_hw_unit_min	= (config)->blocksize,	\
+	.atomic_write_hw_unit_min	= SECTOR_SIZE,		\
 	.atomic_write_hw_unit_max	= MYBRD_MAX_ATOMIC,
 #else
 #define REQ_ATOMIC		((__force blk_opf_t)0)
-#define MYBRD_ATOMIC_LIMITS(config)
+#define MYBRD_ATOMIC_LIMITS
 #endif
 #ifndef BLK_FEAT_ATOMIC_WRITES
 #define BLK_FEAT_ATOMIC_WRITES	((__force blk_features_t)0)
@@ -123,7 +123,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
 		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
 		MYBRD_ZEROING_UNMAPS
-		MYBRD_ATOMIC_LIMITS(config)
+		MYBRD_ATOMIC_LIMITS
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
 						  BLK_FEAT_ATOMIC_WRITES |
 						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),

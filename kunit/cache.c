@@ -135,6 +135,7 @@ static const struct flush_case {
 	{ "FUA", REQ_FUA, false, false, true },
 	{ "flush before FUA", REQ_PREFLUSH | REQ_FUA, false, true, true },
 };
+
 NAMED_PARAM(flush);
 
 static void flush_and_fua(struct kunit *test)
@@ -159,8 +160,8 @@ static void flush_and_fua(struct kunit *test)
 static void flush_anywhere(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, write_page(0, 0x10), 0);
-	KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_WRITE | REQ_PREFLUSH, (sector_t)-8, 0, NULL),
-			0);
+	KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_WRITE | REQ_PREFLUSH, (sector_t)-8, 0,
+				     NULL), 0);
 	KUNIT_EXPECT_EQ(test, cut_power(MYBRD_CUT_LOSE, 0), 0);
 	KUNIT_EXPECT_TRUE(test, page_reads(disk.target, 0, 0x10));
 }
@@ -213,6 +214,7 @@ static void discard_and_zero(struct kunit *test)
 /* What lay beyond the end of a disk that has shrunk does not come back. */
 static void cut_after_a_shrink(struct kunit *test)
 {
+	u64 end = 2 * PAGE_SIZE + SECTOR_SIZE;
 	int err = -EBUSY;
 
 	KUNIT_ASSERT_EQ(test, write_page(2, 0x12), 0);
@@ -220,8 +222,7 @@ static void cut_after_a_shrink(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, flush(), 0);
 	KUNIT_ASSERT_EQ(test, write_page(3, 0xaa), 0);
 	mutex_lock(&disk.target->power_lock);
-	KUNIT_EXPECT_TRUE(test, comes_true((err = mybrd_resize_target(disk.target,
-						2 * PAGE_SIZE + SECTOR_SIZE)) != -EBUSY));
+	KUNIT_EXPECT_TRUE(test, comes_true((err = mybrd_resize_target(disk.target, end)) != -EBUSY));
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, mybrd_resize_target(disk.target, NR_PAGES * PAGE_SIZE), 0);
 	mutex_unlock(&disk.target->power_lock);
@@ -249,7 +250,8 @@ static unsigned int wrong_sectors(pgoff_t index, u64 seed, u8 old, u8 new)
 	for (i = 0; i < PAGE_SECTORS; i++) {
 		u8 byte = survives(seed, index * PAGE_SECTORS + i) ? new : old;
 
-		wrong += memchr_inv(disk.buf + (i << SECTOR_SHIFT), byte, SECTOR_SIZE) != NULL;
+		if (memchr_inv(disk.buf + (i << SECTOR_SHIFT), byte, SECTOR_SIZE))
+			wrong++;
 	}
 	return wrong;
 }
