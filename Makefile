@@ -28,6 +28,9 @@ check-all: ## Further: more kernels, KCSAN, coverage, other software on top (PAR
 check-repeat: ## Run make check ten times: what differs from run to run?
 	@scripts/check/repeat
 
+check-user: ## RCU in user space: a model of memory orders, torture, sanitizers, the tutorial
+	@scripts/check/user
+
 check-mutants: ## Break the driver on purpose; the tests must notice
 	@scripts/check/mutants
 
@@ -95,6 +98,6 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo quick soak check check-all check-repeat check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+.PHONY: modules demo quick soak check check-all check-repeat check-user check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help
