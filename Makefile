@@ -52,6 +52,9 @@ bench-locks: ## Measure lookups under RCU beside those under locks
 bench-scale: ## Measure many readers, many disks, a huge one, a discard beside a reader
 	@KERNEL=$(KERNEL) scripts/bench/run --scale
 
+bench-user: ## Measure RCU in user space: ours, liburcu, locks (two minutes)
+	@scripts/bench/user
+
 timeline: ## Draw readers, grace periods and what waits for them (build/rcu-timeline.svg)
 	@KERNEL=$(KERNEL) scripts/show/timeline
 
@@ -99,5 +102,6 @@ help: ## This list
 	@echo "There is no make $@: see make help" >&2; exit 2
 
 .PHONY: modules demo quick soak check check-all check-repeat check-user check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+	bench-user \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help
