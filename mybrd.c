@@ -1071,7 +1071,7 @@ static bool mybrd_find_alone(struct mybrd_store *store, pgoff_t first, pgoff_t l
 	bool any = false;
 	unsigned long i;
 
-	for (; index <= last; index = found.index + found.nr) {
+	do {
 		spin_lock(&store->lock);
 		mybrd_find_slots(store, index, min(last, index | RADIX_TREE_MAP_MASK), &found);
 		for (i = 0; i < found.nr; i++) {
@@ -1088,7 +1088,9 @@ static bool mybrd_find_alone(struct mybrd_store *store, pgoff_t first, pgoff_t l
 		}
 		spin_unlock(&store->lock);
 		cond_resched();
-	}
+		/* This is 0 behind the highest index. */
+		index = found.index + found.nr;
+	} while (index && index <= last);
 	return any;
 }
 
