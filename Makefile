@@ -31,6 +31,9 @@ check-repeat: ## Run make check ten times: what differs from run to run?
 check-user: ## RCU in user space: a model of memory orders, torture, sanitizers, the tutorial
 	@scripts/check/user
 
+check-fuzz: ## Fuzz the page store in user space, for ten minutes
+	@scripts/check/fuzz
+
 check-mutants: ## Break the driver on purpose; the tests must notice
 	@scripts/check/mutants
 
@@ -101,7 +104,7 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo quick soak check check-all check-repeat check-user check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+.PHONY: modules demo quick soak check check-all check-repeat check-user check-fuzz check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	bench-user \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help

@@ -99,7 +99,7 @@ copy_tree() {
 # there is not built anew
 copy_module() {
 	mkdir -p "$1"
-	rsync -a "$top"/mybrd*.[ch] "$top/Kbuild" "$top/kunit" "$1/"
+	rsync -a --exclude=/kunit/user "$top"/mybrd*.[ch] "$top/Kbuild" "$top/kunit" "$1/"
 }
 
 # header TEST WORD: what the opening comment of a system test says after "# WORD: "
@@ -215,4 +215,29 @@ fetch() {
 		dpkg-deb -x "$deb" "$dir"
 	done
 	rm -r "$dir/apt"
+}
+
+# page_store MYBRD.C DIR: cut the page store out of it, for kunit/user/store.c, and make in DIR what
+# the kernel's headers for user space lack; prints the arguments for the compiler
+page_store() {
+	local src header dir=$2 user=$top/kunit/user
+	src=$("$top/scripts/vm/kernel" kunit-6.12)/src
+	mkdir -p "$dir/include/linux" "$dir/include/generated"
+	# What store.h has itself
+	for header in urcu rcupdate percpu preempt local_lock atomic blk-mq blkdev completion configfs mutex \
+		refcount wait cache numa; do
+		case $header in
+		urcu) : >"$dir/include/$header.h" ;;
+		*) : >"$dir/include/linux/$header.h" ;;
+		esac
+	done
+	# As tools/testing/radix-tree/Makefile does. Nodes of 8 slots have more borders.
+	echo '#define XA_CHUNK_SHIFT 3' >"$dir/include/generated/map-shift.h"
+	echo '#define CONFIG_64BIT 1' >"$dir/include/generated/bit-length.h"
+	cp "$src/tools/testing/shared/autoconf.h" "$dir/include/generated/"
+	sed -n '/^ \* Page store$/,/^ \* Block I\/O$/p' "$1" | sed -e '1i /*' -e '$d' | sed '$d' >"$dir/include/page-store.c"
+	grep -q '^VISIBLE_IF_KUNIT int mybrd_store_clone' "$dir/include/page-store.c" ||
+		die "the page store is no part of $1 any more"
+	echo "-Wno-unused -I $dir/include -I $user -I $src/tools/testing/shared -I $src/tools/include" \
+		"-I $src/lib -I $top -include $user/store.h $src/lib/radix-tree.c"
 }
