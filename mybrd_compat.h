@@ -71,16 +71,21 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 /* Atomic writes came in 6.11, and need a feature flag since 6.14. */
 #ifdef REQ_ATOMIC
 #define MYBRD_MAX_ATOMIC	SZ_64K
-#define MYBRD_ATOMIC_LIMITS					\
-	.atomic_write_hw_max		= MYBRD_MAX_ATOMIC,	\
-	.atomic_write_hw_unit_min	= SECTOR_SIZE,		\
-	.atomic_write_hw_unit_max	= MYBRD_MAX_ATOMIC,
+#ifdef BLK_FEAT_ATOMIC_WRITES
+#define MYBRD_FEAT_ATOMIC_WRITES	BLK_FEAT_ATOMIC_WRITES
+#else
+#define MYBRD_FEAT_ATOMIC_WRITES	0
+#endif
+static void mybrd_allow_atomic_writes(struct queue_limits *lim)
+{
+	lim->atomic_write_hw_max = MYBRD_MAX_ATOMIC;
+	lim->atomic_write_hw_unit_min = lim->logical_block_size;
+	lim->atomic_write_hw_unit_max = MYBRD_MAX_ATOMIC;
+	lim->features |= MYBRD_FEAT_ATOMIC_WRITES;
+}
 #else
 #define REQ_ATOMIC		((__force blk_opf_t)0)
-#define MYBRD_ATOMIC_LIMITS
-#endif
-#ifndef BLK_FEAT_ATOMIC_WRITES
-#define BLK_FEAT_ATOMIC_WRITES	((__force blk_features_t)0)
+#define mybrd_allow_atomic_writes(lim)
 #endif
 
 /* The user may say "write through" to queue/write_cache.  Flushes stop above us then. */
@@ -123,12 +128,11 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
 		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
 		MYBRD_ZEROING_UNMAPS
-		MYBRD_ATOMIC_LIMITS
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
-						  BLK_FEAT_ATOMIC_WRITES |
 						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),
 	};
 
+	mybrd_allow_atomic_writes(&lim);
 	if (config->write_cache)
 		lim.features |= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
 	return set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
