@@ -514,10 +514,10 @@ static void zero_without_memory_when_alone(struct kunit *test)
 /* A discard frees whole pages also if there is no memory for a part of a shared one. */
 static void discard_without_memory(struct kunit *test)
 {
-	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	watch(test, NOWAIT_ALLOCATION, UINT_MAX);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_DISCARD, 0, 2 * PAGE_SECTORS + 1, NULL),
 			0);
-	unwatch(PAGE_ALLOCATION);
+	unwatch(NOWAIT_ALLOCATION);
 	KUNIT_EXPECT_EQ(test, disks.clone->store.nr_pages, 2UL);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0));
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 2, 0x12));
@@ -547,11 +547,13 @@ static void write_without_memory(struct kunit *test)
 	long refused = atomic_long_read(&store->refusals);
 
 	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	watch(test, NOWAIT_ALLOCATION, UINT_MAX);
 	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 1, 1, 0xaa), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1, 1, NULL), -ENOSPC);
 	/* A discard is a hint. */
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_DISCARD, 1, 1, NULL), 0);
+	unwatch(NOWAIT_ALLOCATION);
 	unwatch(PAGE_ALLOCATION);
 	KUNIT_EXPECT_GT(test, atomic_long_read(&store->refusals), refused);
 	expect_unchanged(test, disks.clone);

@@ -474,6 +474,10 @@ static struct watcher watchers[NR_WATCHED] = {
 	[RECLAIM_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
 				       .gfp = __GFP_NOMEMALLOC | __GFP_HIGH | __GFP_HIGHMEM,
 				       .without = __GFP_DIRECT_RECLAIM),
+	[NOWAIT_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
+				      .gfp = __GFP_NOMEMALLOC | __GFP_KSWAPD_RECLAIM |
+					     __GFP_HIGHMEM,
+				      .without = __GFP_DIRECT_RECLAIM | __GFP_HIGH),
 	[LARGE_ALLOCATION] = WATCHER("should_fail_alloc_page", .failure = true,
 				     .gfp = __GFP_NOMEMALLOC | __GFP_HIGHMEM,
 				     .without = __GFP_RECLAIM),

@@ -171,6 +171,7 @@ void relay_stop(struct relay *relay);
 enum watched {
 	PAGE_ALLOCATION,	/* single pages, with the flags of most writes */
 	RECLAIM_ALLOCATION,	/* single pages, with the flags of writes for reclaim */
+	NOWAIT_ALLOCATION,	/* single pages, without direct reclaim */
 	LARGE_ALLOCATION,	/* several pages in one piece, without reclaim */
 	SLAB_ALLOCATION,	/* by any caller */
 	FREE_PAGES,		/* by mybrd.ko, like those below */
