@@ -222,7 +222,7 @@ static void cut_after_a_shrink(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, flush(), 0);
 	KUNIT_ASSERT_EQ(test, write_page(3, 0xaa), 0);
 	mutex_lock(&disk.target->power_lock);
-	KUNIT_EXPECT_TRUE(test, comes_true((err = mybrd_resize_target(disk.target, end)) != -EBUSY));
+	comes_true((err = mybrd_resize_target(disk.target, end)) != -EBUSY);
 	KUNIT_EXPECT_EQ(test, err, 0);
 	KUNIT_EXPECT_EQ(test, mybrd_resize_target(disk.target, NR_PAGES * PAGE_SIZE), 0);
 	mutex_unlock(&disk.target->power_lock);
@@ -259,12 +259,11 @@ static unsigned int wrong_sectors(pgoff_t index, u64 seed, u8 old, u8 new)
 /* Pages that were holes, that were there, and that were not written */
 static void seed_decides_for_each_block(struct kunit *test)
 {
-	static const unsigned int sizes[] = { 512, 2048, 4096 };
 	static const u64 seeds[] = { 0, 1, 12345, U64_MAX };
-	unsigned int i, j;
+	unsigned int blocksize, j;
 
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		disk.target->config.blocksize = sizes[i];
+	for (blocksize = 512; blocksize <= 4096; blocksize *= 2) {
+		disk.target->config.blocksize = blocksize;
 		for (j = 0; j < ARRAY_SIZE(seeds); j++) {
 			pgoff_t page;
 
@@ -495,19 +494,20 @@ static void write_without_memory(struct kunit *test)
 static void write_without_nodes(struct kunit *test)
 {
 	pgoff_t i;
+	int err;
 
 	for (i = 60; i < 70; i++)
 		KUNIT_ASSERT_EQ(test, write_page(i, 0x10), 0);
 	KUNIT_ASSERT_EQ(test, flush(), 0);
+	watch(test, SLAB_ALLOCATION, 0);
 	use_up_nodes(test);
-	watch(test, SLAB_ALLOCATION, UINT_MAX);
-	KUNIT_EXPECT_EQ(test, write_sectors(0, 63 * PAGE_SECTORS + 1, PAGE_SECTORS, 0xaa),
-			-ENOSPC);
+	err = write_sectors(0, 63 * PAGE_SECTORS + 1, PAGE_SECTORS, 0xaa);
 	unwatch(SLAB_ALLOCATION);
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	for (i = 60; i < 70; i++)
 		KUNIT_EXPECT_TRUE(test, page_reads(disk.target, i, 0x10));
 	KUNIT_EXPECT_EQ(test, write_sectors(0, 63 * PAGE_SECTORS + 1, PAGE_SECTORS, 0xaa), 0);
-	expect_exact_counters(test);
+	KUNIT_EXPECT_TRUE(test, page_reads(disk.target, 62, 0x10));
 }
 
 /* An atomic write is stable as a whole when it completes. */
