@@ -323,7 +323,7 @@ static void mybrd_add_share(struct page *page)
 	if (mybrd_ever_shared(page))
 		atomic_long_add(MYBRD_ONE_SHARE, mybrd_shares(page));
 	else
-		atomic_long_set(mybrd_shares(page), MYBRD_WAS_SHARED + MYBRD_ONE_SHARE);
+		atomic_long_set(mybrd_shares(page), MYBRD_WAS_SHARED | MYBRD_ONE_SHARE);
 }
 
 /* A tree has let go of the page.  Returns whether it was the last one. */
@@ -4302,8 +4302,7 @@ static int mybrd_set_power(struct mybrd_target *target, bool on)
 	else if (!err && !on && target->state != MYBRD_OFF)
 		err = mybrd_power_off_if_closed(target);
 	if (err == -EBUSY)
-		pr_err("%s: can't be powered %s while it is open\n", target->disk_name,
-		       on ? "on" : "off");
+		pr_err("%s: power can't change while the disk is open\n", target->disk_name);
 	return err;
 }
 

@@ -257,7 +257,7 @@ static unsigned int wrong_sectors(pgoff_t index, u64 seed, u8 old, u8 new)
 }
 
 /* Pages that were holes, that were there, and that were not written */
-static void seed_decides_for_each_block(struct kunit *test)
+static void seed_decides_block_by_block(struct kunit *test)
 {
 	static const u64 seeds[] = { 0, 1, 12345, U64_MAX };
 	unsigned int blocksize, j;
@@ -562,7 +562,7 @@ static struct kunit_case cache_test_cases[] = {
 	KUNIT_CASE(write_over_what_was_flushed),
 	KUNIT_CASE(discard_and_zero),
 	KUNIT_CASE(cut_after_a_shrink),
-	KUNIT_CASE(seed_decides_for_each_block),
+	KUNIT_CASE(seed_decides_block_by_block),
 	KUNIT_CASE(cut_beside_a_clone),
 	KUNIT_CASE(cut_a_clone),
 	KUNIT_CASE(cut_without_memory),
