@@ -272,7 +272,7 @@ mounted() {
 	local mode=$1 fs
 	for fs in $(file_systems); do
 		disk "$mode" size=384M
-		mkfs.$fs -q $dev
+		"mkfs.$fs" -q $dev
 		mount $dev /mnt
 		echo first >/mnt/stable
 		sync /mnt/stable
@@ -287,7 +287,7 @@ mounted() {
 		is "$(cat /mnt/stable)" first "$mode: $fs: what was synced is there"
 		ok "$mode: $fs: what was not is lost" [ ! -e /mnt/lost ]
 		umount /mnt
-		[ $fs != ext4 ] || ok "$mode: $fs: and it is sound" fsck.ext4 -fn $dev
+		[ "$fs" != ext4 ] || ok "$mode: $fs: and it is sound" fsck.ext4 -fn $dev
 		remove d
 	done
 }
