@@ -19,6 +19,9 @@ quick: ## What is broken shows in a minute, natively (CASE=SUITE.CASE: one case 
 soak: ## Races, torture and seams at native speed, for half an hour (SECONDS=...)
 	@SOAK_SECONDS=$(SECONDS) scripts/check/soak
 
+crash-test: ## Cut the power of file systems and SQLite; is all there that was promised? (KERNEL=, SECONDS=, SEED=, ONLY=)
+	@KERNEL=$(KERNEL) CRASH_SECONDS=$(SECONDS) SEED=$(SEED) ONLY="$(ONLY)" scripts/check/crash
+
 check: ## Run every test: lint, KUnit, and the system tests
 	@scripts/check/run
 
@@ -104,7 +107,7 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo quick soak check check-all check-repeat check-user check-fuzz check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+.PHONY: modules demo quick soak crash-test check check-all check-repeat check-user check-fuzz check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	bench-user \
 	timeline story lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help
