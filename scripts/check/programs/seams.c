@@ -10,10 +10,13 @@
  * cache has a part in it).  So what the disk holds in the end depends on the list and
  * not on timing, and a copy of it in memory always knows what a read must find.
  *
+ * Half of the cases have disks with a write cache, so that all operations go through its
+ * copies.  Writes may be FUA, and the power may be cut: see "The power cut".
+ *
  * Every 8 bytes that are written say who wrote them, and where they belong:
  *
- *	63        48 47    40 39                    0
- *	[ operation |  part  |  offset on the device / 8 ]
+ *	63        48 47    40 39    24 23                    0
+ *	[ operation |  part  |  round  | offset on the device / 8 ]
  *
  * What fails is made shorter: lists with parts left out are tried on fresh disks of
  * the same kind, and the shortest that still fails is printed.
@@ -82,6 +85,11 @@ typedef __u64 u64;
 #define MAX_RACE_ROUNDS	64		/* where it is known to fail */
 #define SAID		4096		/* bytes of what a command says */
 #define MAX_ARGS	16u
+#define MAX_FLYERS	3	/* threads with I/O in flight when the power is cut */
+#define FLIGHTS		400u	/* changes that each of them makes */
+#define FLY_DEPTH	4u
+#define FLY_PAGES	32u	/* where they do that */
+#define FLY_PART	200u	/* of the first of these threads */
 #define BUSY_MS		10000		/* who has a disk open for a moment may have it so long */
 
 enum { EXIT_DIFFERS = 1, EXIT_SETUP = 2, EXIT_USAGE = 3, EXIT_HANGS = 4 };
@@ -102,27 +110,30 @@ static const enum stack stack_order[] = {
 /* What an operation is done with.  Those up to MAPPED read and write. */
 enum engine {
 	SYNC, AIO, URING, POLLED, MAPPED, FSYNC, FLSBUF, DISCARD, ZEROOUT, PUNCH, ZERO_RANGE,
-	RACE, SCHEDULER, GROW, SHRINK, CYCLE, NR_ENGINES
+	RACE, SCHEDULER, GROW, SHRINK, CYCLE, CUT, NR_ENGINES
 };
 
 static const char * const engine_name[] = {
 	"sync", "libaio", "io_uring", "polled", "mmap", "fsync", "flsbuf", "discard", "zeroout",
-	"punch", "zero-range", "race", "scheduler", "grow", "shrink", "cycle",
+	"punch", "zero-range", "race", "scheduler", "grow", "shrink", "cycle", "cut",
 };
 
 static const unsigned int engine_weight[] = {
-	20, 18, 30, 3, 5, 2, 2, 5, 4, 3, 2, 2, 2, 2, 1, 1,
+	20, 18, 30, 3, 5, 3, 2, 5, 4, 3, 2, 2, 2, 2, 1, 1, 3,
 };
+
+static const enum engine erasers[] = { DISCARD, ZEROOUT, PUNCH, ZERO_RANGE };
 
 /* What is counted besides operations by engine, and cases by stack */
 enum count {
 	CASES, BIO_CASES, MQ_CASES, OPS, IOS, BYTES, READ_BYTES, BUFFERED, VECTORED, FIXED, LINKED,
-	NOWAIT, EAGAIN_S, REFUSED, MERGES, CLONED, NR_COUNTS
+	NOWAIT, EAGAIN_S, REFUSED, MERGES, CLONED, CACHED, FLUSHES, FUA, LOST, KEPT, NR_COUNTS
 };
 
 static const char * const count_name[] = {
 	"cases", "bio", "mq", "operations", "ios", "bytes", "compared", "buffered", "vectored",
-	"fixed", "linked", "nowait", "eagain", "refused", "merges", "cloned",
+	"fixed", "linked", "nowait", "eagain", "refused", "merges", "cloned", "cached", "flushes",
+	"fua", "lost", "kept",
 };
 
 struct io {
@@ -134,6 +145,10 @@ struct io {
 	bool	nowait;
 	bool	fixed;			/* io_uring's own buffer */
 	bool	vec;			/* in several segments */
+	bool	fua;			/* RWF_DSYNC */
+	/* For a part of CUT: */
+	bool	flush;			/* fsync() follows */
+	enum engine how;		/* SYNC for a write, or it erases */
 };
 
 struct op {
@@ -168,6 +183,7 @@ struct test {
 	bool		deep;		/* more tags than anything can use up */
 	bool		async;		/* io_uring leaves all to its own threads */
 	bool		cloned;		/* the disks are clones, of zeros */
+	bool		cache;		/* they have a write cache */
 	u64		size;		/* bytes of the stack that are used */
 	u64		hot;		/* where most of it happens */
 	u64		hot_len;
@@ -324,9 +340,10 @@ static bool fail(int at, const char *format, ...)
  * Words: what is written, and what it says
  */
 
+/* A part may have rounds, which are above its lowest 8 bits. */
 static u64 word_of(unsigned int op, unsigned int part, u64 off)
 {
-	return (u64)(op + 1) << 48 | (u64)part << 40 | off / 8;
+	return (u64)(op + 1) << 48 | (u64)(part & 0xff) << 40 | (u64)(part >> 8) << 24 | off / 8;
 }
 
 static void fill(unsigned char *buf, u64 off, u64 len, unsigned int op, unsigned int part)
@@ -339,10 +356,14 @@ static void fill(unsigned char *buf, u64 off, u64 len, unsigned int op, unsigned
 
 static void read_word(char *text, size_t room, u64 word)
 {
-	u64 op = word >> 48, part = word >> 40 & 0xff, off = (word & 0xffffffffffull) * 8;
+	u64 op = word >> 48, part = word >> 40 & 0xff, off = (word & 0xffffff) * 8;
+	unsigned int round = word >> 24 & 0xffff;
 
 	if (!word)
 		snprintf(text, room, "zeros");
+	else if (op <= MAX_OPS && round)
+		snprintf(text, room, "what operation %llu.%llu#%u wrote to sector %llu", op - 1,
+			 part, round, off / SECTOR);
 	else if (op <= MAX_OPS)
 		snprintf(text, room, "what operation %llu.%llu wrote to sector %llu", op - 1, part,
 			 off / SECTOR);
@@ -513,6 +534,7 @@ static void make_stack(struct test *t)
 		t->depth = DEEP;
 	t->nr_disks = t->stack == MD_RAID5 ? 3 : splits ? 2 : 1;
 	t->cloned = chance(50);
+	t->cache = chance(50);
 	/* Disks that end inside a page */
 	if (t->stack == PLAIN && chance(30))
 		t->disk_size += t->block * below(PAGE_BYTES / t->block);
@@ -703,6 +725,7 @@ static void pick_batch(const struct test *t, u64 end, struct op *op)
 		io->part = i;
 		io->write = writes < 13 || (writes > 17 && chance(50));
 		io->nowait = nowait && !chance(25);
+		io->fua = io->write && op->engine != POLLED && chance(10);
 		io->fixed = op->engine != AIO && fixed;
 		io->vec = !io->fixed && chance(10);
 		if (odd && chance(60))
@@ -730,14 +753,60 @@ static void pick_race(u64 end, struct op *op)
 	op->io[0].len = (before + 1 + below(LEAF_PAGES / 2)) * PAGE_BYTES;
 }
 
+/* The layers above a disk make no promise about parts of pages that are erased. */
+static void erase_pages(const struct test *t, u64 end, struct io *io)
+{
+	if (t->stack == PLAIN)
+		return;
+	io->off = round_down(io->off, PAGE_BYTES);
+	io->len = round_up(io->len, PAGE_BYTES);
+	if (io->off + io->len > end)
+		io->len = PAGE_BYTES;
+}
+
+/* What is done before the power is cut, one after the other */
+static void pick_burst(const struct test *t, u64 end, struct op *op)
+{
+	unsigned int flushes = chance(50) ? 0 : 20, fua = chance(30) ? 0 : 20;
+
+	op->nr = 1 + below(MAX_BATCH);
+	for (unsigned int i = 0; i < op->nr; i++) {
+		struct io *io = &op->io[i];
+
+		pick_range(t, end, BATCH_BYTES, io);
+		io->part = i;
+		io->write = true;
+		io->how = chance(15) ? erasers[below(ARRAY_SIZE(erasers))] : SYNC;
+		if (io->how == SYNC)
+			io->fua = chance(fua);
+		else
+			erase_pages(t, end, io);
+		io->flush = chance(flushes);
+	}
+}
+
+static bool is_md(const struct test *t)
+{
+	return t->stack == MD_RAID0 || t->stack == MD_RAID5;
+}
+
 /*
  * Linux 6.1 sends polled I/O to md without waiting, and for ever again if md would have to
  * split it.  Later kernels refuse polled I/O on md, so it is left out for all of them.
  */
 static bool may_poll(const struct test *t)
 {
-	return !t->deep && !t->async && t->stack != MD_RAID0 &&
-	       t->stack != MD_RAID5;
+	return !t->deep && !t->async && !is_md(t);
+}
+
+/*
+ * No cuts below md.  raid5 writes sectors that nobody asked for, and a parity that a cut leaves
+ * behind the data; and both remember a disk that has failed: the array is broken from then on,
+ * for what is on its other disks, too.
+ */
+static bool may_cut(const struct test *t)
+{
+	return !is_md(t);
 }
 
 static enum engine pick_engine(const struct test *t)
@@ -752,7 +821,8 @@ static enum engine pick_engine(const struct test *t)
 		at -= engine_weight[e];
 	if (without[e] || (e == SCHEDULER && (!t->mq || t->deep)) ||
 	    (e == POLLED && !may_poll(t)) ||
-	    ((e == RACE || e >= GROW) && t->stack != PLAIN))
+	    ((e == RACE || (e >= GROW && e <= CYCLE)) && t->stack != PLAIN) ||
+	    (e == CUT && !may_cut(t)))
 		return without[URING] ? SYNC : URING;
 	return e;
 }
@@ -774,6 +844,7 @@ static u64 make_op(const struct test *t, u64 end, struct op *op)
 		io->write = chance(60);
 		io->vec = op->engine == SYNC && chance(50);
 		io->nowait = op->engine == SYNC && chance(25) && !(op->buffered && io->write);
+		io->fua = op->engine == SYNC && io->write && chance(15);
 		if (chance(50))
 			io->boff = below(PAGE_BYTES) & ~3u;
 		break;
@@ -792,13 +863,7 @@ static u64 make_op(const struct test *t, u64 end, struct op *op)
 		op->nr = 1;
 		pick_range(t, end, MIB, io);
 		io->write = true;
-		/* The layers above make no promise about parts of pages. */
-		if (t->stack != PLAIN) {
-			io->off = round_down(io->off, PAGE_BYTES);
-			io->len = round_up(io->len, PAGE_BYTES);
-			if (io->off + io->len > end)
-				io->len = PAGE_BYTES;
-		}
+		erase_pages(t, end, io);
 		break;
 	case RACE:
 		pick_race(end, op);
@@ -818,6 +883,9 @@ static u64 make_op(const struct test *t, u64 end, struct op *op)
 			to = round_down(to, PAGE_BYTES);
 		op->nr = 1;
 		*io = (struct io){ .off = to, .len = end - to, .write = true };
+		break;
+	case CUT:
+		pick_burst(t, end, op);
 		break;
 	default:
 		break;
@@ -872,9 +940,9 @@ static void fit_ops(struct test *t)
 
 static void print_test(FILE *to, const struct test *t)
 {
-	fprintf(to, "%s on %u %s %s of %llu bytes, blocksize %u", stack_name[t->stack],
+	fprintf(to, "%s on %u %s %s of %llu bytes, blocksize %u%s", stack_name[t->stack],
 		t->nr_disks, t->mq ? "mq" : "bio", t->cloned ? "clone(s)" : "disk(s)",
-		t->disk_size, t->block);
+		t->disk_size, t->block, t->cache ? ", write cache" : "");
 	if (t->mq)
 		fprintf(to, ", submit_queues %u, hw_queue_depth %u", t->queues, t->depth);
 	if (t->stack >= DM_STRIPE && t->stack <= MD_RAID5)
@@ -882,29 +950,47 @@ static void print_test(FILE *to, const struct test *t)
 	fprintf(to, ", %u thread(s)", t->threads);
 }
 
+/* How @op cuts the power, as the attribute wants it: half lose all, which hides the least. */
+static const char *cut_how(const struct op *op, char *text, size_t room)
+{
+	u64 h = mix(op->arg);
+
+	snprintf(text, room, "%llu", h >> 4);
+	return h % 8 < 4 ? "lose" : h % 8 == 4 ? "keep" : text;
+}
+
 static void print_op(FILE *to, const struct op *op)
 {
+	char text[32];
+
 	fprintf(to, "  %u: %s%s%s", op->id, engine_name[op->engine],
 		op->buffered ? " buffered" : "", op->link ? " chain" : "");
 	if (op->engine == SHRINK)
 		fprintf(to, " to %llu", op->io[0].off);
 	else if (op->engine == GROW)
 		fprintf(to, " to %llu", op->io[0].off + op->io[0].len);
-	for (unsigned int i = 0; i < op->nr && op->engine < SCHEDULER; i++) {
+	else if (op->engine == CUT)
+		fprintf(to, ": %s, after", cut_how(op, text, sizeof(text)));
+	for (unsigned int i = 0; i < op->nr; i++) {
 		const struct io *io = &op->io[i];
 
+		if (op->engine >= SCHEDULER && op->engine != CUT)
+			break;
 		if (op->nr > 1)
 			fprintf(to, "\n    .%u", io->part);
-		if (op->engine <= MAPPED)
+		if (op->engine <= MAPPED || (op->engine == CUT && io->how == SYNC))
 			fprintf(to, " %s", io->write ? "write" : "read");
+		else if (op->engine == CUT)
+			fprintf(to, " %s", engine_name[io->how]);
 		fprintf(to, " at sector %llu", io->off / SECTOR);
 		fprintf(to, io->len >= PAGE_BYTES && io->len % PAGE_BYTES == 0 ?
 			", %u pages" : ", %u sectors",
 			io->len % PAGE_BYTES ? io->len / SECTOR : io->len / PAGE_BYTES);
 		if (io->boff)
 			fprintf(to, ", buffer at +%u", io->boff);
-		fprintf(to, "%s%s%s", io->fixed ? ", fixed" : "", io->vec ? ", segments" : "",
-			io->nowait ? ", nowait" : "");
+		fprintf(to, "%s%s%s%s%s", io->fixed ? ", fixed" : "", io->vec ? ", segments" : "",
+			io->nowait ? ", nowait" : "", io->fua ? ", FUA" : "",
+			io->flush ? ", fsync" : "");
 	}
 	fputc('\n', to);
 }
@@ -1148,8 +1234,9 @@ static bool origin_up(unsigned int nr)
 	snprintf(text, sizeof(text), "%u", test->block);
 	err = err ?: set_target(origin, "blocksize", text);
 	snprintf(text, sizeof(text), "%llu", origin_size());
-	err = err ?: set_target(origin, "size", text) ?: set_target(origin, "power", "1") ?:
-	      set_attr(nr, "clone_of", origin);
+	err = err ?: set_target(origin, "size", text) ?:
+	      set_target(origin, "write_cache", test->cache ? "1" : "0") ?:
+	      set_target(origin, "power", "1") ?: set_attr(nr, "clone_of", origin);
 	if (err)
 		return setup_failed(path, strerror(err));
 	fd = open_origin(nr);
@@ -1208,7 +1295,8 @@ static bool disk_up(unsigned int nr)
 	      set_number(nr, "blocksize", t->block) ?: set_number(nr, "size", t->disk_size) ?:
 	      set_attr(nr, "queue_mode", t->mq ? "mq" : "bio") ?:
 	      set_number(nr, "submit_queues", t->queues) ?:
-	      set_number(nr, "hw_queue_depth", t->depth) ?: set_attr(nr, "power", "1");
+	      set_number(nr, "hw_queue_depth", t->depth) ?:
+	      set_number(nr, "write_cache", t->cache) ?: set_attr(nr, "power", "1");
 	if (!err && t->mq)
 		err = set_scheduler(nr, t->sched);
 	return err ? setup_failed(path, strerror(err)) : true;
@@ -1242,18 +1330,16 @@ static void name_array(void)
 	} while (!access(path, F_OK) && nr < 500);
 }
 
-static bool stack_up(void)
+/* What is above the disks */
+static bool layers_up(void)
 {
 	const struct test *t = test;
 	char node[MAX_DISKS][64], name[32], said[SAID], chunk[32];
 	static char table[64 * MAX_PIECES];
 	unsigned int nr, len = 0;
 
-	for (nr = 0; nr < t->nr_disks; nr++) {
-		if (!disk_up(nr))
-			return false;
+	for (nr = 0; nr < t->nr_disks; nr++)
 		snprintf(node[nr], sizeof(node[nr]), "/dev/mybrd-%s", disk[nr]);
-	}
 	snprintf(name, sizeof(name), "seams%ux%u", getppid() % 100000, serial);
 	snprintf(device, sizeof(device), "/dev/mapper/%s", name);
 	snprintf(chunk, sizeof(chunk), "--chunk=%u", t->chunk / 2);
@@ -1292,11 +1378,10 @@ static bool stack_up(void)
 	}
 }
 
-static bool stack_down(void)
+static bool layers_down(void)
 {
 	long long until = now_ms() + BUSY_MS;
 	char said[SAID] = "";
-	bool ok = true;
 	int status;
 
 	at_work(around(), -1, "taking the stack down");
@@ -1318,10 +1403,23 @@ static bool stack_down(void)
 			status = 0;
 		}
 	} while (status && now_ms() < until && !usleep(50000));
-	if (status)
-		return fail(-1, "%s can't be taken down: %s", device, said);
+	return status ? fail(-1, "%s can't be taken down: %s", device, said) : true;
+}
+
+static bool stack_up(void)
+{
 	for (unsigned int nr = 0; nr < test->nr_disks; nr++)
-		ok = disk_down(nr) && ok;
+		if (!disk_up(nr))
+			return false;
+	return layers_up();
+}
+
+static bool stack_down(void)
+{
+	bool ok = layers_down();
+
+	for (unsigned int nr = 0; ok && nr < test->nr_disks; nr++)
+		ok = disk_down(nr);
 	return ok;
 }
 
@@ -1397,6 +1495,11 @@ static bool ring_up(struct ring *ring, unsigned int flags, struct thread *t)
 	return true;
 }
 
+static int rw_flags(const struct io *io)
+{
+	return (io->nowait ? RWF_NOWAIT : 0) | (io->fua ? RWF_DSYNC : 0);
+}
+
 static void prepare_sqe(struct io_uring_sqe *sqe, struct thread *t, const struct op *op,
 			unsigned int i)
 {
@@ -1406,7 +1509,7 @@ static void prepare_sqe(struct io_uring_sqe *sqe, struct thread *t, const struct
 		.fd = op->buffered ? fd_cached : fd_direct,
 		.off = io->off,
 		.user_data = i,
-		.rw_flags = io->nowait ? RWF_NOWAIT : 0,
+		.rw_flags = rw_flags(io),
 		.flags = (op->link && i + 1 < op->nr ? IOSQE_IO_LINK : 0) |
 			 (test->async && !io->nowait ? IOSQE_ASYNC : 0),
 	};
@@ -1476,7 +1579,7 @@ static bool submit_aio(struct thread *t, const struct op *op, ssize_t *res)
 			.aio_buf = (unsigned long)t->iov[i][0].iov_base,
 			.aio_nbytes = io->len,
 			.aio_offset = io->off,
-			.aio_rw_flags = io->nowait ? RWF_NOWAIT : 0,
+			.aio_rw_flags = rw_flags(io),
 		};
 		if (io->vec) {
 			iocb[i].aio_lio_opcode = io->write ? IOCB_CMD_PWRITEV : IOCB_CMD_PREADV;
@@ -1637,7 +1740,7 @@ static bool conclude(struct thread *t, const struct op *op, unsigned int i, ssiz
 
 static ssize_t submit_sync(struct thread *t, const struct op *op)
 {
-	int flags = op->io[0].nowait ? RWF_NOWAIT : 0, fd = op->buffered ? fd_cached : fd_direct;
+	int flags = rw_flags(&op->io[0]), fd = op->buffered ? fd_cached : fd_direct;
 	u64 off = op->io[0].off;
 	ssize_t res = op->io[0].write ? pwritev2(fd, t->iov[0], t->nr_iov[0], off, flags) :
 					preadv2(fd, t->iov[0], t->nr_iov[0], off, flags);
@@ -1668,6 +1771,7 @@ static bool do_rw(struct thread *t, const struct op *op)
 		count(FIXED, io->fixed);
 		count(LINKED, op->link);
 		count(NOWAIT, io->nowait);
+		count(FUA, io->fua);
 	}
 	if (op->engine == SYNC)
 		res[0] = submit_sync(t, op);
@@ -1936,6 +2040,740 @@ static bool do_grow(struct thread *t, const struct op *op)
 	return true;
 }
 
+/*
+ * The power cut
+ *
+ * All is flushed.  Then comes a burst of changes, one after the other; and while some threads
+ * read, write and flush beside, the power of each disk is cut.  From then on all I/O fails.
+ * When the power is back, each block of the device may hold what it held at the last flush, or
+ * what it held last, or something between these, where it may have been flushed.
+ *
+ * Each change is an event, which begins and ends at a tick of one clock.  So what came first is
+ * known, or that nobody knows.  A block has one thread that changes it, so its versions have an
+ * order.  Blocks of a page may have several.
+ */
+struct event {
+	enum engine	how;		/* SYNC for a write, FSYNC, or it erases */
+	bool		read;
+	bool		fua;
+	bool		sure;		/* all of it was done */
+	u32		len;
+	u64		off;
+	u32		part;
+	u32		begin;
+	u32		end;
+	ssize_t		res;		/* bytes or 0, or what went wrong */
+};
+
+struct flyer {
+	pthread_t	tid;
+	unsigned int	nr;
+	u64		rng;
+	aio_context_t	aio;
+	unsigned char	*buf;		/* SLOT bytes for each I/O of a batch */
+	unsigned int	nr_events;
+	struct event	event[FLIGHTS];
+	short		latest[FLY_PAGES * PAGE_SECTORS];	/* version of each block */
+};
+
+enum { LATEST_OLD = -1, LATEST_UNKNOWN = -2 };	/* otherwise it is the number of an event */
+
+#define MAX_SECTORS	((MAX_SIZE + MIB) / SECTOR)
+
+static struct {
+	const struct op	*op;
+	int		at;			/* its place in the list */
+	const char	*how;
+	char		text[32];
+	atomic_uint	clock;
+	atomic_uint	begin[MAX_DISKS];	/* of the cut of each disk, 0 before */
+	atomic_uint	end[MAX_DISKS];
+	atomic_bool	dead;			/* all of them are cut */
+	pthread_barrier_t start;
+	u64		area;			/* where the threads are at work */
+	u32		cell;			/* blocks that belong to one of them, in turn */
+	unsigned int	flushes;		/* of 100 of what they do */
+	unsigned int	fua;
+	unsigned int	nr_flyers;
+	unsigned int	nr_events;
+	struct event	event[2 * MAX_BATCH];	/* of the burst */
+	u32		flush_begin;		/* of the last one that is known to be done */
+	u32		flush_end;		/* of the last one that may be done in part */
+} cut;
+
+static struct flyer flyers[MAX_FLYERS];
+static u32 place_of[MAX_SECTORS];		/* a sector of the device, on the disks */
+static u32 stable_at[MAX_DISKS * MAX_SECTORS / PAGE_SECTORS];	/* a page alone, last time */
+static bool changed[MAX_SECTORS];
+
+static u32 tick(void)
+{
+	return atomic_fetch_add(&cut.clock, 1) + 1;
+}
+
+static bool has_loop(void)
+{
+	return test->stack == LOOP || test->stack == LOOP_DIRECT;
+}
+
+/* Is there a cache?  What goes to a loop device through the page cache has one there. */
+static bool has_cache(void)
+{
+	return test->cache || test->stack == LOOP;
+}
+
+static void find_places(void)
+{
+	for (u32 s = 0; s < size / SECTOR; s++) {
+		u32 row = s / test->chunk / 2, in = s % test->chunk;
+
+		place_of[s] = s;
+		if (test->stack == DM_STRIPE)
+			place_of[s] = s / test->chunk % 2 * MAX_SECTORS + row * test->chunk + in;
+	}
+	for (unsigned int i = 0; i < test->nr_pieces; i++) {
+		const struct piece *p = &test->piece[i];
+
+		for (u32 s = 0; s < p->len; s++)
+			place_of[p->dm + s] = p->disk * MAX_SECTORS + p->sector + s;
+	}
+}
+
+static const char *event_name(const struct event *e)
+{
+	return e->read ? "read" : e->how == SYNC ? "write" : engine_name[e->how];
+}
+
+/*
+ * All that touches a disk which is dead by then fails with EIO, and what ends before all cuts
+ * is done.  Only a loop device without direct I/O still reads and writes the page cache.
+ */
+static bool check_event(const struct event *e)
+{
+	bool must_fail = false, must_end = true, dropped;
+
+	for (unsigned int d = 0; d < test->nr_disks; d++) {
+		u32 begin = atomic_load(&cut.begin[d]), end = atomic_load(&cut.end[d]);
+		bool there = e->how == FSYNC;
+
+		for (u64 s = e->off / SECTOR; s < (e->off + e->len) / SECTOR && !there; s++)
+			there = place_of[s] / MAX_SECTORS == d;
+		must_fail = must_fail || (there && end && end < e->begin);
+		must_end = must_end && !(there && begin && begin < e->end);
+	}
+	/* The block layer sends no flush to a disk without a cache. */
+	dropped = e->how == FSYNC && !has_cache();
+	if (test->stack == LOOP && e->how == SYNC && !e->fua)
+		dropped = true;
+	if (must_fail && e->res >= 0 && !dropped)
+		return fail(cut.at, "cut: a %s at sector %llu succeeds on a disk without power",
+			    event_name(e), e->off / SECTOR);
+	if (e->res < 0 && (must_end || e->res != -EIO))
+		return fail(cut.at, "cut: a %s at sector %llu %s the cut: %s", event_name(e),
+			    e->off / SECTOR, must_end ? "before" : "beside or after",
+			    strerror(-e->res));
+	if (must_end && e->how == SYNC && e->res != e->len)
+		return fail(cut.at, "cut: a %s at sector %llu: %zd of %u bytes", event_name(e),
+			    e->off / SECTOR, e->res, e->len);
+	return true;
+}
+
+/*
+ * Reads and writes, all together.  They go by libaio, because fsync() would follow a write with
+ * RWF_DSYNC otherwise.
+ */
+static bool submit_events(aio_context_t aio, unsigned char *buf, struct event **events,
+			  unsigned int nr)
+{
+	struct iocb iocb[FLY_DEPTH], *list[FLY_DEPTH];
+	struct io_event got[FLY_DEPTH];
+	unsigned int submitted = 0, left = nr;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct event *e = events[i];
+
+		if (!e->read)
+			fill(buf + i * SLOT, e->off, e->len, cut.op->id, e->part);
+		iocb[i] = (struct iocb){
+			.aio_data = (unsigned long)e,
+			.aio_lio_opcode = e->read ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE,
+			.aio_fildes = fd_direct,
+			.aio_buf = (unsigned long)(buf + i * SLOT),
+			.aio_nbytes = e->len,
+			.aio_offset = e->off,
+			.aio_rw_flags = e->fua ? RWF_DSYNC : 0,
+		};
+		list[i] = &iocb[i];
+		e->begin = tick();
+		count(IOS, 1);
+		count(BYTES, e->len);
+		count(FUA, e->fua);
+	}
+	while (submitted < nr) {
+		long n = syscall(__NR_io_submit, aio, (long)(nr - submitted), list + submitted);
+
+		if (n > 0)
+			submitted += n;
+		else if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return fail(cut.at, "io_submit: %s", strerror(errno));
+	}
+	while (left) {
+		long n = syscall(__NR_io_getevents, aio, 1L, (long)left, got, NULL);
+
+		if (n < 0 && errno != EINTR)
+			return fail(cut.at, "io_getevents: %s", strerror(errno));
+		for (long i = 0; i < n; i++) {
+			struct event *e = (struct event *)(unsigned long)got[i].data;
+
+			e->end = tick();
+			e->res = got[i].res;
+			e->sure = e->res == e->len;
+			left--;
+		}
+	}
+	for (unsigned int i = 0; i < nr; i++)
+		if (!check_event(events[i]))
+			return false;
+	return true;
+}
+
+static bool do_flush(struct event *e)
+{
+	*e = (struct event){ .how = FSYNC, .begin = tick() };
+	count(FLUSHES, 1);
+	e->res = fsync(fd_direct) ? -errno : 0;
+	e->end = tick();
+	e->sure = !e->res;
+	return check_event(e);
+}
+
+static bool erase_event(struct event *e)
+{
+	e->begin = tick();
+	e->res = erase(e->how, e->off, e->len) ? -errno : 0;
+	e->end = tick();
+	if (e->res == -EOPNOTSUPP && test->stack != PLAIN) {
+		count(REFUSED, 1);
+		e->len = 0;
+		e->res = 0;
+	}
+	/* A discard is a hint for the layers above. */
+	e->sure = !e->res && (e->how != DISCARD || test->stack == PLAIN);
+	return check_event(e);
+}
+
+/* The threads beside */
+
+static u64 fly_random(struct flyer *f)
+{
+	return mix(f->rng += GOLDEN);
+}
+
+static unsigned int owner_of(u64 off)
+{
+	return (off - cut.area) / test->block / cut.cell % cut.nr_flyers;
+}
+
+/* A range within one of the cells that belong to the thread */
+static unsigned int pick_cell(struct flyer *f, struct event *e)
+{
+	u32 cells = FLY_PAGES * PAGE_BYTES / test->block / cut.cell;
+	u32 cell = fly_random(f) % (cells / cut.nr_flyers) * cut.nr_flyers + f->nr;
+	u32 first = fly_random(f) % cut.cell, nr = 1 + fly_random(f) % (cut.cell - first);
+
+	if (fly_random(f) % 3 == 0) {
+		first = 0;
+		nr = cut.cell;
+	}
+	e->off = cut.area + ((u64)cell * cut.cell + first) * test->block;
+	e->len = nr * test->block;
+	return cell;
+}
+
+static struct event *new_event(struct flyer *f, const struct event *e)
+{
+	struct event *new = &f->event[f->nr_events++];
+
+	*new = *e;
+	new->part = (FLY_PART + f->nr) | f->nr_events << 8;
+	return new;
+}
+
+static void note_latest(struct flyer *f, const struct event *e)
+{
+	u32 first = (e->off - cut.area) / test->block;
+
+	for (u32 b = first; b < first + e->len / test->block; b++)
+		f->latest[b] = e->sure ? e - f->event : LATEST_UNKNOWN;
+}
+
+/* What a version of a block is; the image still has what it was before the burst. */
+static void version_block(const struct event *e, u64 off, unsigned char *block)
+{
+	if (!e)
+		memcpy(block, image + off, test->block);
+	else if (e->how == SYNC)
+		fill(block, off, test->block, cut.op->id, e->part);
+	else
+		memset(block, 0, test->block);
+}
+
+/* The last event of the burst that changed a block; false if nobody knows what it did. */
+static bool burst_version(u64 off, const struct event **last)
+{
+	*last = NULL;
+	for (unsigned int i = 0; i < cut.nr_events; i++) {
+		const struct event *e = &cut.event[i];
+
+		if (e->off <= off && off < e->off + e->len)
+			*last = e;
+	}
+	return !*last || (*last)->sure;
+}
+
+static bool check_read(struct flyer *f, const struct event *e, const unsigned char *got)
+{
+	unsigned char want[PAGE_BYTES];
+
+	for (u64 off = e->off; e->res == e->len && off < e->off + e->len; off += test->block) {
+		int latest = f->latest[(off - cut.area) / test->block];
+		const struct event *version = latest < 0 ? NULL : &f->event[latest];
+
+		if (latest == LATEST_UNKNOWN ||
+		    (latest == LATEST_OLD && !burst_version(off, &version)))
+			continue;
+		version_block(version, off, want);
+		if (!same(cut.at, "a read beside a cut", off, got + (off - e->off), want,
+			  test->block))
+			return false;
+		count(READ_BYTES, test->block);
+	}
+	return true;
+}
+
+static bool fly_batch(struct flyer *f)
+{
+	struct event reads[FLY_DEPTH], *batch[FLY_DEPTH];
+	u32 cells[FLY_DEPTH], n = 1 + fly_random(f) % FLY_DEPTH, nr = 0;
+	unsigned int what = fly_random(f) % 100;
+	bool room = f->nr_events + FLY_DEPTH <= FLIGHTS;
+	struct event e = {};
+
+	if (room && what < cut.flushes)
+		return do_flush(&f->event[f->nr_events++]);
+	if (room && what >= 95 && test->stack == PLAIN) {
+		pick_cell(f, &e);
+		e.how = erasers[what % ARRAY_SIZE(erasers)];
+		batch[0] = new_event(f, &e);
+		if (!erase_event(batch[0]))
+			return false;
+		note_latest(f, batch[0]);
+		return true;
+	}
+	while (n--) {
+		bool taken = false;
+
+		e = (struct event){ .read = !room || fly_random(f) % 4 == 0 };
+		e.fua = !e.read && fly_random(f) % 100 < cut.fua;
+		cells[nr] = pick_cell(f, &e);
+		for (u32 i = 0; i < nr; i++)
+			taken = taken || cells[i] == cells[nr];
+		if (taken)
+			continue;
+		reads[nr] = e;
+		batch[nr] = e.read ? &reads[nr] : new_event(f, &e);
+		nr++;
+	}
+	if (!submit_events(f->aio, f->buf, batch, nr))
+		return false;
+	for (u32 i = 0; i < nr; i++) {
+		if (!batch[i]->read)
+			note_latest(f, batch[i]);
+		else if (!check_read(f, batch[i], f->buf + i * SLOT))
+			return false;
+	}
+	return true;
+}
+
+/* Goes on until a batch has begun after all cuts. */
+static void *fly(void *arg)
+{
+	struct flyer *f = arg;
+	bool dead;
+
+	pthread_barrier_wait(&cut.start);
+	do {
+		dead = atomic_load(&cut.dead);
+	} while (fly_batch(f) && !dead && !atomic_load(&shared->failed));
+	return NULL;
+}
+
+/* Cuts the power of one disk after the other. */
+static bool cut_disks(u64 h)
+{
+	for (unsigned int i = 0; i < test->nr_disks; i++) {
+		unsigned int nr = (h + i) % test->nr_disks;
+		int err;
+
+		atomic_store(&cut.begin[nr], tick());
+		err = set_attr(nr, "cut", cut.how);
+		atomic_store(&cut.end[nr], tick());
+		if (err)
+			return fail(cut.at, "cut: %s", strerror(err));
+	}
+	return true;
+}
+
+static bool cut_beside_io(u64 h)
+{
+	static const u32 cells[] = { 1, 2, 3, 5, 8, 40 };
+	u64 area = FLY_PAGES * PAGE_BYTES;
+	unsigned int nr = 0;
+	bool ok;
+
+	cut.nr_flyers = 1 + h % MAX_FLYERS;
+	/*
+	 * Most cuts have few flushes beside them, which would leave little to lose.  A loop
+	 * device without direct I/O has none: while its page cache is written back, another write
+	 * may change it, and a block may be torn there.
+	 */
+	if (test->stack != LOOP) {
+		cut.flushes = (h >> 40) % 3 ? 0 : 8;
+		cut.fua = (h >> 44) % 2 ? 0 : 20;
+	}
+	cut.cell = cells[(h >> 8) % (test->block == SECTOR ? 6 : 4)];
+	cut.area = (h >> 16) % (size - area);
+	if (h >> 50 & 1 && test->hot + area <= size)
+		cut.area = test->hot;
+	cut.area = round_down(cut.area, test->block);
+	memset(changed + cut.area / SECTOR, true, area / SECTOR);
+	pthread_barrier_init(&cut.start, NULL, cut.nr_flyers + 1);
+	for (nr = 0; nr < cut.nr_flyers; nr++) {
+		struct flyer *f = &flyers[nr];
+
+		f->nr = nr;
+		f->rng = mix(h + nr);
+		f->nr_events = 0;
+		for (unsigned int i = 0; i < ARRAY_SIZE(f->latest); i++)
+			f->latest[i] = LATEST_OLD;
+		if (!f->buf)
+			f->buf = aligned_alloc(PAGE_BYTES, FLY_DEPTH * SLOT);
+		f->aio = 0;
+		if (!f->buf || syscall(__NR_io_setup, FLY_DEPTH, &f->aio) ||
+		    pthread_create(&f->tid, NULL, fly, f))
+			die(EXIT_SETUP, "cannot start a thread: %s", strerror(errno));
+	}
+	pthread_barrier_wait(&cut.start);
+	spin(mix(h) % 300000);
+	ok = cut_disks(mix(h));
+	atomic_store(&cut.dead, true);
+	while (nr--) {
+		pthread_join(flyers[nr].tid, NULL);
+		syscall(__NR_io_destroy, flyers[nr].aio);
+	}
+	return ok && !atomic_load(&shared->failed);
+}
+
+/* The burst */
+static bool burst(struct thread *t)
+{
+	for (unsigned int i = 0; i < cut.op->nr; i++) {
+		const struct io *io = &cut.op->io[i];
+		struct event *e = &cut.event[cut.nr_events++];
+
+		*e = (struct event){
+			.how = io->how, .off = io->off, .len = io->len, .part = io->part,
+			.fua = io->fua,
+		};
+		memset(changed + io->off / SECTOR, true, io->len / SECTOR);
+		if (!(e->how == SYNC ? submit_events(t->aio, t->buf, &e, 1) : erase_event(e)))
+			return false;
+		if (io->flush && !do_flush(&cut.event[cut.nr_events++]))
+			return false;
+	}
+	return true;
+}
+
+/* Nothing is to be had from a disk without power, but what the page cache has. */
+static bool check_dead(struct thread *t, u64 h)
+{
+	u64 off = round_down(h % (size - PAGE_BYTES), PAGE_BYTES);
+	struct event e = { .off = off, .len = PAGE_BYTES, .begin = tick() }, *list = &e;
+	char path[128], state[32];
+	int err;
+
+	memset(changed + off / SECTOR, true, PAGE_SECTORS);
+	for (int write = 0; write < 2; write++) {
+		e.read = !write;
+		e.fua = write;
+		if (write && test->stack == LOOP)
+			break;
+		if (!submit_events(t->aio, t->buf, &list, 1))
+			return false;
+	}
+	if (!do_flush(&e))
+		return false;
+	memset(t->scratch, 0xdd, PAGE_BYTES);
+	if (pwrite(fd_cached, t->scratch, PAGE_BYTES, off) == (ssize_t)PAGE_BYTES &&
+	    !fsync(fd_cached))
+		return fail(t->at, "cut: a buffered write and fsync succeed on a dead disk");
+	for (unsigned int nr = 0; nr < test->nr_disks; nr++) {
+		snprintf(path, sizeof(path), "/sys/kernel/config/mybrd/%s/state", disk[nr]);
+		if (read_file(path, state, sizeof(state)) < 0 || strcmp(state, "cut\n"))
+			return fail(t->at, "cut: the state is %s", state);
+		err = set_attr(nr, "cut", "lose");
+		if (err != ENODEV)
+			return fail(t->at, "cut: a second cut: %s", strerror(err));
+	}
+	return true;
+}
+
+static bool power_back(struct thread *t)
+{
+	int err = 0;
+
+	close_device();
+	if (!layers_down())
+		return false;
+	at_work(around(), -1, "giving the power back");
+	for (unsigned int nr = 0; nr < test->nr_disks && !err; nr++)
+		err = set_attr(nr, "power", "1");
+	if (err)
+		return fail(t->at, "cut: power: %s", strerror(err));
+	if (!layers_up() || !open_device())
+		return false;
+	at_work(around(), -1, "");
+	return true;
+}
+
+/* Does an event make stable all there is, or some pages, where these were not written alone? */
+static void note_stable(const struct event *e)
+{
+	bool unmaps = e->how == DISCARD || e->how == PUNCH;
+	bool erases = e->how != SYNC && e->how != FSYNC;
+
+	/* A loop device has no FUA: a flush follows.  What it does to erase is its own affair. */
+	if (e->how == FSYNC || (has_loop() && (e->fua || erases))) {
+		if (e->how == FSYNC && e->sure && e->begin > cut.flush_begin)
+			cut.flush_begin = e->begin;
+		if (e->end > cut.flush_end)
+			cut.flush_end = e->end;
+	}
+	if (!e->fua && !unmaps && !(erases && test->stack != PLAIN))
+		return;
+	for (u64 s = e->off / SECTOR; s < (e->off + e->len) / SECTOR; s++) {
+		u32 *last = &stable_at[place_of[s] / PAGE_SECTORS];
+
+		if (*last < e->end)
+			*last = e->end;
+	}
+}
+
+static bool is_stable(const struct event *e, u64 off)
+{
+	u64 page = round_down(off, PAGE_BYTES);
+
+	if (!e->sure)
+		return false;
+	if (!has_cache() || e->fua || cut.flush_begin > e->end)
+		return true;
+	/* A page that was discarded as a whole does not come back. */
+	return (e->how == DISCARD || e->how == PUNCH) && test->stack == PLAIN &&
+	       e->off <= page && page + PAGE_BYTES <= e->off + e->len;
+}
+
+static bool may_be_stable(const struct event *e, u64 off)
+{
+	u32 last = stable_at[place_of[off / SECTOR] / PAGE_SECTORS];
+
+	return (last > cut.flush_end ? last : cut.flush_end) > e->begin;
+}
+
+/* Versions of a block, in their order; the first one is what it was before the burst: NULL. */
+struct versions {
+	unsigned int		nr;
+	unsigned int		stable;		/* this one or a later one survives */
+	unsigned int		latest;		/* this one or a later one was read at last */
+	const struct event	*event[1 + MAX_BATCH + FLIGHTS];
+};
+
+static void add_versions(struct versions *v, const struct event *e, unsigned int nr, u64 off)
+{
+	for (; nr; nr--, e++) {
+		if (e->how == FSYNC || off < e->off || off >= e->off + e->len)
+			continue;
+		if (is_stable(e, off))
+			v->stable = v->nr;
+		if (e->sure)
+			v->latest = v->nr;
+		v->event[v->nr++] = e;
+	}
+}
+
+static u32 rol(u32 x, unsigned int by)
+{
+	return x << by | x >> (32 - by);
+}
+
+/* The kernel's function of that name */
+static u32 jhash_3words(u32 a, u32 b, u32 c, u32 seed)
+{
+	seed += 0xdeadbeef + 12;
+	a += seed;
+	b += seed;
+	c += seed;
+	c = (c ^ b) - rol(b, 14);
+	a = (a ^ c) - rol(c, 11);
+	b = (b ^ a) - rol(a, 25);
+	c = (c ^ b) - rol(b, 16);
+	a = (a ^ c) - rol(c, 4);
+	b = (b ^ a) - rol(a, 14);
+	return (c ^ b) - rol(b, 24);
+}
+
+/* Does a block survive that was not flushed?  The guide says how a seed chooses. */
+static bool outlasts(u64 off)
+{
+	u32 sector = place_of[off / SECTOR] % MAX_SECTORS;
+	u64 seed;
+
+	if (!strcmp(cut.how, "lose"))
+		return false;
+	if (!strcmp(cut.how, "keep"))
+		return true;
+	seed = strtoull(cut.how, NULL, 10);
+	return jhash_3words(sector, 0, seed >> 32, seed) & 1;
+}
+
+static bool may_survive(const struct versions *v, unsigned int i, u64 off)
+{
+	bool was = i == v->stable || (i > v->stable && may_be_stable(v->event[i], off));
+	bool is = i >= v->latest;
+
+	/* The page cache below a loop device is written back when the kernel likes. */
+	if (test->stack == LOOP)
+		return i >= v->stable;
+	return !has_cache() || outlasts(off) ? is : was;
+}
+
+static bool wrong_block(const struct versions *v, u64 off, const unsigned char *got)
+{
+	unsigned char want[PAGE_BYTES];
+	char text[3000], word[80];
+	size_t used;
+
+	used = snprintf(text, sizeof(text), "cut %s: the block at sector %llu (page %llu) has",
+			cut.how, off / SECTOR, off / PAGE_BYTES);
+	for (u32 i = 0; i < test->block; i += 8) {
+		u64 now = *(u64 *)(got + i), before = i ? *(u64 *)(got + i - 8) : ~0ull;
+
+		if (i && (now == before + 1 || now == before))
+			continue;
+		read_word(word, sizeof(word), now);
+		if (used < 800)
+			used += snprintf(text + used, sizeof(text) - used, "\n    from byte %u: %s",
+					 i, word);
+	}
+	used += snprintf(text + used, sizeof(text) - used, "\n  its versions:");
+	for (unsigned int i = v->nr > 12 ? v->nr - 12 : 0; i < v->nr; i++) {
+		const struct event *e = v->event[i];
+
+		version_block(e, off, want);
+		read_word(word, sizeof(word), *(u64 *)want);
+		used += snprintf(text + used, sizeof(text) - used, "\n    %s%s%s%s%s", word,
+				 e && e->fua ? ", FUA" : "", e && !e->sure ? ", failed" : "",
+				 i == v->stable ? ", stable" : "",
+				 may_survive(v, i, off) ? ", may survive" : "");
+		if (e)
+			used += snprintf(text + used, sizeof(text) - used, " (%s, ticks %u to %u)",
+					 event_name(e), e->begin, e->end);
+	}
+	snprintf(text + used, sizeof(text) - used,
+		 "\n  last flush from tick %u, last of any to %u, of the page alone to %u",
+		 cut.flush_begin, cut.flush_end, stable_at[place_of[off / SECTOR] / PAGE_SECTORS]);
+	return fail(cut.at, "%s", text);
+}
+
+static bool judge(u64 off, const unsigned char *got)
+{
+	static struct versions v;
+	unsigned char want[PAGE_BYTES];
+	bool right = false;
+
+	v.nr = 1;
+	v.event[0] = NULL;
+	v.stable = 0;
+	v.latest = 0;
+	add_versions(&v, cut.event, cut.nr_events, off);
+	if (cut.area <= off && off < cut.area + FLY_PAGES * PAGE_BYTES) {
+		const struct flyer *f = &flyers[owner_of(off)];
+
+		add_versions(&v, f->event, f->nr_events, off);
+	}
+	for (unsigned int i = v.stable; i < v.nr && !right; i++) {
+		version_block(v.event[i], off, want);
+		right = may_survive(&v, i, off) && !memcmp(got, want, test->block);
+		if (right && v.stable < v.latest)
+			count(i < v.latest ? LOST : KEPT, 1);
+	}
+	return right || wrong_block(&v, off, got);
+}
+
+/*
+ * Reads all that was changed, and takes it over; and some of what was not, where a mistake would
+ * also be seen at the end of the case.
+ */
+static bool judge_all(struct thread *t, u64 h)
+{
+	for (u64 off = 0; off < size; off += BATCH_BYTES) {
+		struct io io = { .off = off, .len = min_of(BATCH_BYTES, size - off) };
+
+		if (mix(h + off) % 8 && !memchr(changed + off / SECTOR, true, io.len / SECTOR))
+			continue;
+		if (!transfer(t, fd_direct, &io, 0))
+			return false;
+		for (u64 i = 0; i < io.len; i += test->block) {
+			const unsigned char *got = t->scratch + i;
+
+			if (changed[(off + i) / SECTOR] ? !judge(off + i, got) :
+			    !same(t->at, "what was stable, after a cut", off + i, got,
+				  image + off + i, test->block))
+				return false;
+		}
+		memcpy(image + off, t->scratch, io.len);
+		count(READ_BYTES, io.len);
+	}
+	return true;
+}
+
+static bool do_cut(struct thread *t, const struct op *op)
+{
+	u64 h = mix(op->arg + GOLDEN);
+
+	if (fsync(fd_cached))
+		return fail(t->at, "cut: fsync before it: %s", strerror(errno));
+	count(FLUSHES, 1);
+	memset(&cut, 0, sizeof(cut));
+	memset(changed, 0, sizeof(changed));
+	memset(stable_at, 0, sizeof(stable_at));
+	cut.op = op;
+	cut.at = t->at;
+	cut.how = cut_how(op, cut.text, sizeof(cut.text));
+	find_places();
+	if (!burst(t) || !cut_beside_io(h) || !check_dead(t, h))
+		return false;
+	at_work(t->slot, t->at, "giving the power back after a cut");
+	if (!power_back(t))
+		return false;
+	at_work(t->slot, t->at, "comparing after a cut");
+	for (unsigned int i = 0; i < cut.nr_events; i++)
+		note_stable(&cut.event[i]);
+	for (unsigned int nr = 0; nr < cut.nr_flyers; nr++)
+		for (unsigned int i = 0; i < flyers[nr].nr_events; i++)
+			note_stable(&flyers[nr].event[i]);
+	return judge_all(t, h);
+}
+
 static bool do_op(struct thread *t, const struct op *op)
 {
 	int err;
@@ -1949,6 +2787,7 @@ static bool do_op(struct thread *t, const struct op *op)
 	case MAPPED:
 		return do_mapped(t, op);
 	case FSYNC:
+		count(FLUSHES, 1);
 		return fsync(op->arg & 1 ? fd_cached : fd_direct) ?
 			fail(t->at, "fsync: %s", strerror(errno)) : true;
 	case FLSBUF:
@@ -1964,6 +2803,8 @@ static bool do_op(struct thread *t, const struct op *op)
 	case SHRINK:
 	case CYCLE:
 		return do_power(t, op);
+	case CUT:
+		return do_cut(t, op);
 	default:
 		return do_erase(t, op);
 	}
@@ -2133,6 +2974,7 @@ static int run_child(void)
 		count(CASES, 1);
 		count(test->mq ? MQ_CASES : BIO_CASES, 1);
 		count(CLONED, test->cloned);
+		count(CACHED, test->cache);
 		atomic_fetch_add(&shared->stacks[test->stack], 1);
 	}
 	return 0;
@@ -2413,8 +3255,10 @@ static void print_usage(FILE *to)
 		"usage: seams [OPTION]...\n"
 		"\n"
 		"Makes disks in /sys/kernel/config/mybrd, stacks on top of them, and does what it\n"
-		"can think of to these; everything that is read is compared. Needs root, the module,\n"
-		"and a udev that is not running, or leaves mybrd's disks alone.\n"
+		"can think of to these; everything that is read is compared. Half of the disks have\n"
+		"a write cache. Power cuts (but not below md) leave each block as it was when it was\n"
+		"flushed, or later: which of these is compared, too. Needs root, the module, and a\n"
+		"udev that is not running, or leaves mybrd's disks alone.\n"
 		"\n"
 		"  --seed N         the first case, or the only one (drawn from the clock)\n"
 		"  --seconds N      goes on with further seeds for so long (one case)\n"
@@ -2432,7 +3276,11 @@ static void print_usage(FILE *to)
 		"  -h               this\n"
 		"\n"
 		"With --stack or --modes of one, a seed is a case of that kind; a seed is the same\n"
-		"case again with the same --stack, --modes, --ops, --threads and --without.\n"
+		"case again with the same --stack, --modes, --ops, --threads and --without. What is\n"
+		"in flight when the power is cut differs, though.\n"
+		"\n"
+		"It counts flushes (fsync), fua (writes with RWF_DSYNC), kinds: cut, and the blocks\n"
+		"that a cut could lose: those that it has lost, and those that it kept.\n"
 		"\n"
 		"exit status: 0 all was right, 1 something differed or failed, 2 a case could not\n"
 		"be set up, 3 usage, 4 something hangs\n",

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Where the driver meets the rest of the kernel: plugs and merged requests, clones of
 # device mapper and md, io_uring, libaio, the page cache, loop devices. Random stacks,
-# random operations, everything that is read compared with a model. Seeds begin at 1, or
-# at MYBRD_SEAMS_SEED; a long run begins somewhere else each time. Nine of them have met
-# each stack.
+# random operations, power cuts among them, everything that is read compared with a model.
+# Seeds begin at 1, or at MYBRD_SEAMS_SEED; a long run begins somewhere else each time. Nine
+# of them have met each stack.
 # vm: -a init_on_alloc=0
 
 set -u
@@ -47,7 +47,7 @@ done
 if [ $status = 0 ] && ! debug_kernel; then
 	wanted=(plain dm-linear dm-stripe md-raid0 md-raid5 loop loop-direct sync libaio io_uring
 		polled mmap fsync flsbuf discard zeroout punch zero-range race grow shrink cycle
-		buffered vectored fixed linked nowait eagain cloned)
+		buffered vectored fixed linked nowait eagain cloned cached flushes fua cut lost kept)
 	[[ $modes != *mq* ]] || wanted+=(scheduler merges)
 	for what in "${wanted[@]}"; do
 		[[ " $left_out " = *" $what "* ]] ||
