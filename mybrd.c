@@ -51,6 +51,8 @@
  *    into the tree, under the lock.
  *  - At a shared page, mybrd_write_copy() fills a spare page instead, and mybrd_replace_page()
  *    puts it into this disk's tree.  The other disks keep the old page.
+ *  - A disk with a write cache keeps the old page, too, in an undo log: mybrd_log_undo().  A flush
+ *    frees it (mybrd_make_stable()), and a power cut puts it back (mybrd_roll_back()).
  *  - A discard of the same place goes to mybrd_discard(), mybrd_unlink_batch() and call_rcu().
  *  - After a grace period mybrd_free_batch_rcu() frees and uncharges the pages, and wakes the
  *    writes that wait for memory.
@@ -1822,6 +1824,10 @@ VISIBLE_IF_KUNIT int mybrd_store_clone(struct mybrd_store *store, struct mybrd_s
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_clone);
+
+/*
+ * The write cache and the power cut: see "The undo log" above.
+ */
 
 /**
  * mybrd_add_cache - give an empty store a write cache
@@ -3867,8 +3873,11 @@ static int mybrd_oom_notify(struct notifier_block *nb, unsigned long unused, voi
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(target, &mybrd_live_targets, live) {
+		struct mybrd_cache *cache = target->store.cache;
 		unsigned long pages = READ_ONCE(target->store.nr_pages);
 
+		if (cache)
+			pages += atomic_long_read(&cache->undo.charged);
 		/* Insertion sort; the last entry is for what falls out. */
 		for (i = MYBRD_OOM_LINES; i > 0 && top[i - 1].pages < pages; i--)
 			top[i] = top[i - 1];
