@@ -85,7 +85,9 @@ static void mybrd_allow_atomic_writes(struct queue_limits *lim)
 }
 #else
 #define REQ_ATOMIC		((__force blk_opf_t)0)
-#define mybrd_allow_atomic_writes(lim)
+static inline void mybrd_allow_atomic_writes(struct queue_limits *lim)
+{
+}
 #endif
 
 /* The user may say "write through" to queue/write_cache.  Flushes stop above us then. */

@@ -217,7 +217,7 @@ static double flush(char *buf, unsigned int pages)
 			do_io(true, buf, PAGE, random_next(&state) % (size / PAGE) * PAGE);
 		start = now();
 		if (fdatasync(fd))
-			die("%s: flush: %s", device, strerror(errno));
+			die("%s: fdatasync: %s", device, strerror(errno));
 		if (batch >= 0)
 			each[batch] = now() - start;
 	}
@@ -343,7 +343,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 3)
-		die("usage: io [-l NANOSECONDS] DEVICE TEST... | io total COMMAND [ARG]... | io call FILE TEXT");
+		die("usage: io [-l NANOSECONDS] DEVICE TEST... | total COMMAND [ARG]... | call FILE TEXT");
 	device = argv[1];
 	/* Whether a read has to look at the access time's nanoseconds is left to chance. */
 	fd = open(device, O_RDWR | O_DIRECT | O_NOATIME);
