@@ -107,6 +107,7 @@ char *page_data(struct page *page);
 #define copy_highpage(to, from)	memcpy(page_data(to), page_data(from), PAGE_SIZE)
 #define memset_l(p, value, nr)	memset(p, value, (nr) * sizeof(long))
 #define kasan_check_write(p, size) ((void)(p))
+#define size_add(a, b)		((a) + (b) < (a) ? SIZE_MAX : (a) + (b))
 #define si_mem_available()	READ_ONCE(nr_free_pages)
 #define global_node_page_state(item) 0L
 #define NUMA_NO_NODE		(-1)

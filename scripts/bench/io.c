@@ -343,7 +343,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 3)
-		die("usage: io [-l NANOSECONDS] DEVICE TEST... | total COMMAND [ARG]... | call FILE TEXT");
+		die("usage: io [-l NS] DEVICE TEST... | total COMMAND [ARG]... | call FILE TEXT");
 	device = argv[1];
 	/* Whether a read has to look at the access time's nanoseconds is left to chance. */
 	fd = open(device, O_RDWR | O_DIRECT | O_NOATIME);
