@@ -19,7 +19,7 @@ mkdir $cfs/a
 is "$(show a)" "size=1073741824 blocksize=512 discard=1 mem_limit=0 home_node=-1 queue_mode=bio \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "mkdir makes a target with the defaults"
 files=$(cd $cfs/a && printf '%s\n' * | sort)
-is "$files" "$(printf '%s\n' "${attrs[@]}" clone_of reset | sort)" "it has these attributes"
+is "$files" "$(printf '%s\n' "${attrs[@]}" clone_of reset write_cache cut state | sort)" "it has these attributes"
 is "$(tr ',' '\n' <$cfs/features | sort)" "$files" "features lists what there is"
 ok "no disk is there before it is powered" [ ! -e /dev/mybrd-a -a ! -e /sys/block/mybrd-a ]
 rmdir $cfs/a

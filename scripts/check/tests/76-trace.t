@@ -13,7 +13,7 @@ load size=1M
 no_udev
 echo global >$tracing/trace_clock
 
-is "$(cd $events && printf '%s\n' */ | sort | xargs)" "mybrd_copy/ mybrd_discard_batch/ mybrd_free_batch/ \
+is "$(cd $events && printf '%s\n' */ | sort | xargs)" "mybrd_copy/ mybrd_cut/ mybrd_discard_batch/ mybrd_flush/ mybrd_free_batch/ \
 mybrd_grace_period_begin/ mybrd_grace_period_end/ mybrd_insert/ mybrd_lookup/ mybrd_section_begin/ mybrd_section_end/ \
 mybrd_share/ mybrd_target_add/ mybrd_target_free/ mybrd_target_unlink/" "the events are there"
 
@@ -106,10 +106,29 @@ echo 0 >$events/enable
 is "$(cut -d' ' -f2,4- /tmp/traced | xargs)" "share index=0 nr=16 copy index=1 copy index=2" \
 	"a clone shares pages, and copies those that it writes"
 
+# A flush, and a power cut that has two pages to undo
+plug() {
+	: >$tracing/trace
+	target a size=1M write_cache=1
+	fill /dev/mybrd-a x 0 65536
+	sync /dev/mybrd-a
+	fill /dev/mybrd-a y 0 65536
+	set_ a cut 7
+	remove a
+	traced >/tmp/traced
+}
+echo 1 >$events/mybrd_flush/enable
+echo 1 >$events/mybrd_cut/enable
+plug
+echo 0 >$events/enable
+is "$(sed 's/^dev=[^ ]* //; s/dev=[^ ]* //' /tmp/traced | cut -d' ' -f2- | xargs)" \
+	"flush index=0 nr=16 flush index=0 nr=16 cut disk=mybrd-a seed seed=7" \
+	"a flush and a power cut tell what they were about"
+
 for event in "$events"/*/; do
 	event=$(basename "$event")
 	echo 1 >"$events/$event/enable"
-	case $event in mybrd_share | mybrd_copy) clone ;; *) work bio ;; esac
+	case $event in mybrd_share | mybrd_copy) clone ;; mybrd_flush | mybrd_cut) plug ;; *) work bio ;; esac
 	echo 0 >"$events/$event/enable"
 	is "$(cut -d' ' -f2 /tmp/traced | sort -u)" "${event#mybrd_}" "$event alone writes only that"
 done
