@@ -2598,8 +2598,8 @@ static u64 mybrd_end_of_pages(const struct mybrd_store *store, u64 end)
 }
 
 /* One bio, or a request's chain of them, of @bytes in all, which are on the disk. */
-static int mybrd_do_op(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
-		       enum mybrd_wait *wait)
+static __always_inline int mybrd_do_op(struct mybrd_store *store, const struct bio *bio,
+				       unsigned int bytes, enum mybrd_wait *wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	bool nowait = *wait == MYBRD_NOWAIT;
@@ -2683,8 +2683,8 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
  * The same for a disk with a write cache.  @flags is of REQ_PREFLUSH, REQ_FUA and REQ_ATOMIC.  An
  * atomic write is stable when it completes, so that a power cut never leaves a part of it.
  */
-static int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
-			   enum mybrd_wait *wait, blk_opf_t flags)
+static noinline int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio,
+				    unsigned int bytes, enum mybrd_wait *wait, blk_opf_t flags)
 {
 	struct mybrd_store *store = &target->store;
 	bool write_through = !mybrd_writes_back(target->disk->queue);
