@@ -2875,7 +2875,7 @@ static const struct blk_mq_ops mybrd_mq_ops = {
  * Targets
  *
  * This part owns the RAM disks.  Every target is in mybrd_all_targets; targets that have a disk
- * are also in mybrd_live_targets.  Both lists change under mybrd_targets_lock; readers walk
+ * are also in mybrd_targets.  Both lists change under mybrd_targets_lock; readers walk
  * mybrd_live_targets under rcu_read_lock() alone.  A caller that uses a target after the section
  * that found it takes a reference; mybrd_live_targets holds the first one.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite mybrd_live_targets: adding, finding, removing and resizing RAM disks
+ * KUnit suite mybrd_targets: adding, finding, removing and resizing RAM disks
  *
  * Most cases look at a removal while somebody still uses the target: a bio, a reference, a
  * walk of the list, or the disk itself.
@@ -713,7 +713,7 @@ static struct kunit_case targets_test_cases[] = {
 };
 
 static struct kunit_suite targets_test_suite = {
-	.name = "mybrd_live_targets",
+	.name = "mybrd_targets",
 	.test_cases = targets_test_cases,
 };
 
