@@ -285,7 +285,7 @@ static __always_inline bool mybrd_find_slots(struct mybrd_store *store, pgoff_t 
 /*
  * Sharing: ->private of a stored page is even if the page was never shared.  Otherwise it is
  * twice the number of the other trees, plus one.  It stays odd when the last other tree lets go
- * of the page, because readers of that tree may still copy from it.  Only mybrd_no_shares()
+ * of the page, because readers of that tree may still copy from it.  Only mybrd_find_alone()
  * makes it 0 again, after a grace period.
  *
  * Shares are added under mybrd_clone_lock while the queue of the disk that has the page is
@@ -742,6 +742,14 @@ static void mybrd_count_nodes(struct mybrd_store *store, long more)
 	}
 }
 
+static void mybrd_count_pages(struct mybrd_store *store, unsigned long more)
+{
+	lockdep_assert_held(&store->lock);
+	WRITE_ONCE(store->nr_pages, store->nr_pages + more);
+	if (store->nr_pages > store->peak_pages)
+		WRITE_ONCE(store->peak_pages, store->nr_pages);
+}
+
 /*
  * Lock this CPU's pool of nodes until radix_tree_preload_end(), and fill it up.
  * radix_tree_preload() needs a caller that may reclaim, and takes no lock if it fails.
@@ -776,8 +784,8 @@ static bool mybrd_enough_nodes(struct mybrd_store *store, pgoff_t index, unsigne
  * entries of its range with MYBRD_UNDO_NOTHING before it changes anything.  So a change of the
  * tree and of the log, under the locks of both, needs no memory and can't fail.
  *
- * Writes hold cache->lock shared.  Who makes pages stable holds it exclusively, or has the queue
- * frozen: nobody writes a page in place while it becomes stable.
+ * Writes hold cache->lock shared.  A page becomes stable only while the lock is held exclusively
+ * or the queue is frozen, so that nobody writes it in place meanwhile.
  */
 static const long mybrd_undo_marks[2] __aligned(2 * sizeof(void *));
 #define MYBRD_UNDO_NOTHING	((void *)&mybrd_undo_marks[0])
@@ -823,7 +831,7 @@ static int mybrd_reserve_entry(struct mybrd_store *undo, pgoff_t index)
 		return -ENOMEM;
 	err = radix_tree_insert(&undo->pages, index, MYBRD_UNDO_NOTHING);
 	if (!err) {
-		undo->nr_pages++;
+		mybrd_count_pages(undo, 1);
 		mybrd_count_nodes(undo, nodes);
 	}
 	return err;
@@ -902,10 +910,8 @@ static int mybrd_insert_run(struct mybrd_spare *spare, pgoff_t index, struct pag
 			inserted++;
 		}
 		if (inserted) {
-			WRITE_ONCE(store->nr_pages, store->nr_pages + inserted);
+			mybrd_count_pages(store, inserted);
 			WRITE_ONCE(store->inserts, store->inserts + inserted);
-			if (store->nr_pages > store->peak_pages)
-				WRITE_ONCE(store->peak_pages, store->nr_pages);
 			atomic_long_add(inserted, &mybrd_stored);
 			mybrd_count_nodes(store, nodes);
 		}
@@ -1482,20 +1488,27 @@ static bool mybrd_must_copy_at(struct mybrd_store *store, pgoff_t index)
 	return must;
 }
 
+/*
+ * A write needs a spare page that it was not prepared for.  It may have to wait for what it has
+ * replaced itself.  If another write was first, it gets none.
+ */
+static int mybrd_need_spare(struct mybrd_spare *spare, pgoff_t index)
+{
+	if (!list_empty(&spare->runs))
+		return 0;
+	mybrd_free_replaced(spare);
+	return mybrd_spare_for_holes(spare, index, index);
+}
+
 /* Replace the page at @index by a copy, unless another write was first. */
 static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 {
 	struct page *page, *old;
 	unsigned int nr = 1;
-	int err;
+	int err = mybrd_need_spare(spare, index);
 
-	if (list_empty(&spare->runs)) {
-		/* It may wait for what it has replaced itself. */
-		mybrd_free_replaced(spare);
-		err = mybrd_spare_for_holes(spare, index, index);
-		if (err || list_empty(&spare->runs))
-			return err;
-	}
+	if (err || list_empty(&spare->runs))
+		return err;
 	page = mybrd_pop_spare(spare, &nr);
 	old = mybrd_copy_page(spare->store, index, page);
 	if (!old || !mybrd_replace_page(spare, index, old, page))
@@ -1603,29 +1616,37 @@ static int mybrd_spare_to_zero(struct mybrd_spare *spare, u64 pos, u64 end)
 	return mybrd_spare_for_holes(spare, pos >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
 }
 
-/*
- * Make [pos, end) read as zeros, all or nothing, for want of memory.  The pages that lie in it
- * whole are freed, unless @keep.
- */
-static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, bool keep, bool nowait)
+/* The whole pages of [pos, end) are [*first, *stop).  Both are @end if there is none. */
+static void mybrd_whole_pages(u64 pos, u64 end, u64 *first, u64 *stop)
 {
-	u64 first = round_up(pos, PAGE_SIZE);
-	u64 stop = round_down(end, PAGE_SIZE);
+	*first = round_up(pos, PAGE_SIZE);
+	*stop = round_down(end, PAGE_SIZE);
+	if (*first >= *stop) {
+		*first = end;
+		*stop = end;
+	}
+}
+
+/*
+ * Make [pos, end) read as zeros.  If there is no memory for that, nothing changes.  The pages that
+ * lie in it whole are freed, unless @keep.
+ */
+static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, gfp_t gfp, bool keep)
+{
 	struct mybrd_spare spare;
+	u64 first = end, stop = end;
 	int err;
 
-	mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+	mybrd_spare_init(&spare, store, gfp);
 	spare.keeps_holes = true;
-	if (keep || first >= stop) {
-		first = end;
-		stop = end;
-	}
+	if (!keep)
+		mybrd_whole_pages(pos, end, &first, &stop);
 	err = mybrd_spare_to_zero(&spare, pos, first);
 	if (!err)
 		err = mybrd_spare_to_zero(&spare, stop, end);
 	if (!err && first < stop)
 		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
-					  nowait);
+					  !mybrd_may_sleep(&spare));
 	if (!err)
 		err = mybrd_zero_range(&spare, pos, first);
 	if (!err)
@@ -1641,18 +1662,14 @@ static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, bool 
  */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
-	u64 first = round_up(pos, PAGE_SIZE);
-	u64 stop = round_down(end, PAGE_SIZE);
 	struct mybrd_spare spare;
+	u64 first, stop;
 	int err = 0;
 
-	if (first < stop) {
+	mybrd_whole_pages(pos, end, &first, &stop);
+	if (first < stop)
 		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
 					  nowait);
-	} else {
-		first = end;
-		stop = end;
-	}
 	if (err)
 		return err;
 	mybrd_spare_init(&spare, store, MYBRD_GFP_NOWAIT);
@@ -1665,7 +1682,7 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 }
 
 /**
- * mybrd_store_empty - free every page
+ * mybrd_store_empty - free every page, those of the undo log, too
  * @store: the store; no reader and no writer is left
  *
  * There is nobody to wait for, unless another tree has let go of a page a moment ago: its
@@ -1690,6 +1707,8 @@ VISIBLE_IF_KUNIT void mybrd_store_empty(struct mybrd_store *store)
 		cond_resched();
 	} while (batch.unlinked);
 	WARN_ON(store->nr_pages);
+	if (store->cache)
+		mybrd_store_empty(&store->cache->undo);
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_store_empty);
 
@@ -1733,9 +1752,7 @@ static int mybrd_share_slots(struct mybrd_store *store, struct mybrd_store *orig
 		WRITE_ONCE(store->cow, true);
 		WRITE_ONCE(origin->cow, true);
 	}
-	WRITE_ONCE(store->nr_pages, store->nr_pages + shared);
-	if (store->nr_pages > store->peak_pages)
-		WRITE_ONCE(store->peak_pages, store->nr_pages);
+	mybrd_count_pages(store, shared);
 	spin_unlock(&store->lock);
 	trace_mybrd_share(store, theirs->index, shared);
 	atomic_long_add(shared, &store->charged);
@@ -1771,8 +1788,8 @@ static void mybrd_drop_differing(struct mybrd_store *store, struct mybrd_store *
 }
 
 /*
- * Does the limit of @store allow for what @origin has?  What it drops for that goes beyond the
- * limit until it is free.
+ * Does the limit of @store allow for what @origin has?  The pages that @store drops first still
+ * count against the limit until they are free, so it may be exceeded meanwhile.
  */
 static bool mybrd_has_room(struct mybrd_store *store, struct mybrd_store *origin)
 {
@@ -1829,15 +1846,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_clone);
  * The write cache and the power cut: see "The undo log" above.
  */
 
-/**
- * mybrd_add_cache - give an empty store a write cache
- * @store: the store
- *
- * Context: process, sleeps; nobody may use the store yet.
- *
- * Return: 0 or -ENOMEM.
- */
-VISIBLE_IF_KUNIT int mybrd_add_cache(struct mybrd_store *store)
+/* Give an empty store a write cache, or return -ENOMEM.  Nobody may use the store yet. */
+static int mybrd_add_cache(struct mybrd_store *store)
 {
 	struct mybrd_cache *cache = kzalloc(sizeof(*cache), GFP_KERNEL);
 
@@ -1852,27 +1862,15 @@ VISIBLE_IF_KUNIT int mybrd_add_cache(struct mybrd_store *store)
 	store->cow = true;
 	return 0;
 }
-EXPORT_SYMBOL_IF_KUNIT(mybrd_add_cache);
 
-/**
- * mybrd_drop_cache - free the write cache of a store, if it has one
- * @store: the store, empty
- *
- * Context: process, sleeps; nobody uses the store any more.
- */
-VISIBLE_IF_KUNIT void mybrd_drop_cache(struct mybrd_store *store)
+/* Free the write cache of an empty store, if it has one.  All batches are free. */
+static void mybrd_drop_cache(struct mybrd_store *store)
 {
-	struct mybrd_cache *cache = store->cache;
-
-	if (!cache)
-		return;
-	mybrd_store_empty(&cache->undo);
-	rcu_barrier();
-	WARN_ON(atomic_long_read(&cache->undo.charged));
+	if (store->cache)
+		WARN_ON(atomic_long_read(&store->cache->undo.charged));
+	kfree(store->cache);
 	store->cache = NULL;
-	kfree(cache);
 }
-EXPORT_SYMBOL_IF_KUNIT(mybrd_drop_cache);
 
 /* The next entry of the undo log in [*index, last] that is not MYBRD_UNDO_NOTHING, or NULL */
 static void *mybrd_next_undo(struct mybrd_store *undo, pgoff_t *index, pgoff_t last)
@@ -2402,18 +2400,12 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 	pgoff_t index = io->cur.pos >> PAGE_SHIFT;
 	struct mybrd_io filled = *io;	/* its cursor counts once the pages are in the tree */
 	struct page *page;
-	int inserted;
+	int inserted, err;
 
-	/* A discard took a page that was there when the write was prepared. */
-	if (list_empty(&spare->runs)) {
-		int err;
-
-		mybrd_free_replaced(spare);
-		err = mybrd_spare_for_holes(spare, index, index);
-		if (err || list_empty(&spare->runs))
-			return err;
-	}
-
+	/* A discard may have taken a page that was there when the write was prepared. */
+	err = mybrd_need_spare(spare, index);
+	if (err || list_empty(&spare->runs))
+		return err;
 	page = mybrd_pop_spare(spare, &nr);
 	if (whole)
 		mybrd_copy_run(&filled, page, nr * PAGE_SIZE);
@@ -2431,7 +2423,7 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 }
 
 /*
- * A write is at a shared page.  A page with the new content takes its place if the write
+ * A write is at a page that it must copy.  A page with the new content takes its place if the write
  * covers it whole.  Otherwise a copy of the old one does, and the caller looks again.
  */
 static int mybrd_write_copy(struct mybrd_io *io)
@@ -2611,7 +2603,8 @@ static __always_inline int mybrd_do_op(struct mybrd_store *store, const struct b
 		return mybrd_write(store, bio, bytes, wait);
 	case REQ_OP_WRITE_ZEROES:
 		return mybrd_write_zeroes(store, pos, mybrd_end_of_pages(store, pos + bytes),
-					  bio->bi_opf & REQ_NOUNMAP, nowait);
+					  nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP,
+					  bio->bi_opf & REQ_NOUNMAP);
 	case REQ_OP_DISCARD:
 		return mybrd_discard(store, pos, mybrd_end_of_pages(store, pos + bytes), nowait);
 	case REQ_OP_FLUSH:
@@ -2619,6 +2612,15 @@ static __always_inline int mybrd_do_op(struct mybrd_store *store, const struct b
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+/* Make the pages of a bio stable.  The caller holds cache->lock exclusively. */
+static void mybrd_make_bio_stable(struct mybrd_store *store, const struct bio *bio,
+				  unsigned int bytes)
+{
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
+
+	mybrd_make_stable(store, pos >> PAGE_SHIFT, (pos + bytes - 1) >> PAGE_SHIFT);
 }
 
 /* Make all stable that was completed before. */
@@ -2637,8 +2639,6 @@ static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
 			       unsigned int bytes, enum mybrd_wait *wait)
 {
 	struct mybrd_cache *cache = store->cache;
-	pgoff_t first = bio->bi_iter.bi_sector >> PAGE_SECTORS_SHIFT;
-	pgoff_t last = (((u64)bio->bi_iter.bi_sector << SECTOR_SHIFT) + bytes - 1) >> PAGE_SHIFT;
 	int err;
 
 	if (bio_op(bio) != REQ_OP_WRITE) {
@@ -2646,7 +2646,7 @@ static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
 			return -EAGAIN;
 		down_write(&cache->lock);
 		if (!(bio->bi_opf & REQ_NOUNMAP))
-			mybrd_make_stable(store, first, last);
+			mybrd_make_bio_stable(store, bio, bytes);
 		err = mybrd_do_op(store, bio, bytes, wait);
 		up_write(&cache->lock);
 		return err;
@@ -2670,7 +2670,10 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
 	enum mybrd_wait at_first = *wait == MYBRD_MAY_WAIT ? MYBRD_HAS_WAITED : *wait;
 	int err = mybrd_change_cached(store, bio, bytes, &at_first);
 
-	if (err == -ENOMEM && at_first == MYBRD_NOWAIT)
+	/* If a part is written, it is too late to send the bio back. */
+	if (*wait == MYBRD_NOWAIT)
+		*wait = at_first;
+	if (err == -ENOMEM && *wait == MYBRD_NOWAIT)
 		return -EAGAIN;
 	if (err == -ENOMEM && READ_ONCE(store->cache->undo.nr_pages))
 		mybrd_flush(store);
@@ -2680,16 +2683,15 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
 }
 
 /*
- * The same for a disk with a write cache.  @flags is of REQ_PREFLUSH, REQ_FUA and REQ_ATOMIC.  An
- * atomic write is stable when it completes, so that a power cut never leaves a part of it.
+ * Do a write, discard or zeroing of a disk with a write cache.  @flags is of REQ_PREFLUSH,
+ * REQ_FUA and REQ_ATOMIC.  An atomic write is stable when it completes, so that a power cut
+ * never leaves a part of it.
  */
 static noinline int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio,
 				    unsigned int bytes, enum mybrd_wait *wait, blk_opf_t flags)
 {
 	struct mybrd_store *store = &target->store;
 	bool write_through = !mybrd_writes_back(target->disk->queue);
-	pgoff_t first = bio->bi_iter.bi_sector >> PAGE_SECTORS_SHIFT;
-	pgoff_t last = (((u64)bio->bi_iter.bi_sector << SECTOR_SHIFT) + bytes - 1) >> PAGE_SHIFT;
 	int err;
 
 	if (*wait == MYBRD_NOWAIT && (flags || write_through))
@@ -2709,13 +2711,13 @@ static noinline int mybrd_do_cached(struct mybrd_target *target, const struct bi
 		mybrd_flush(store);
 	} else if (flags & (REQ_FUA | REQ_ATOMIC)) {
 		down_write(&store->cache->lock);
-		mybrd_make_stable(store, first, last);
+		mybrd_make_bio_stable(store, bio, bytes);
 		up_write(&store->cache->lock);
 	}
 	return 0;
 }
 
-/* @opf: the operation and flags of the bio, or of the request, which has been flushed for */
+/* @opf has the flags of the bio, or of the request, whose flush is a request of its own. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
 		       enum mybrd_wait *wait, blk_opf_t opf)
 {
@@ -2795,8 +2797,7 @@ static void mybrd_submit_bio(struct bio *bio)
 {
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 
-	if (!blk_queue_io_stat(disk->queue) &&
-	    mybrd_rw_page(disk->private_data, bio))
+	if (!blk_queue_io_stat(disk->queue) && mybrd_rw_page(disk->private_data, bio))
 		bio_endio(bio);
 	else
 		mybrd_submit_slow(bio);
@@ -2875,7 +2876,7 @@ static const struct blk_mq_ops mybrd_mq_ops = {
  * Targets
  *
  * This part owns the RAM disks.  Every target is in mybrd_all_targets; targets that have a disk
- * are also in mybrd_targets.  Both lists change under mybrd_targets_lock; readers walk
+ * are also in mybrd_live_targets.  Both lists change under mybrd_targets_lock; readers walk
  * mybrd_live_targets under rcu_read_lock() alone.  A caller that uses a target after the section
  * that found it takes a reference; mybrd_live_targets holds the first one.
  */
@@ -3463,7 +3464,8 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	if (err)
 		goto unlock;
 	mybrd_set_size(target, size);
-	err = mybrd_write_zeroes(&target->store, size, round_up(old, PAGE_SIZE), false, false);
+	err = mybrd_write_zeroes(&target->store, size, round_up(old, PAGE_SIZE), MYBRD_GFP,
+				 false);
 	if (err)
 		mybrd_set_size(target, old);
 	if (target->store.cache)
@@ -3471,7 +3473,7 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	mybrd_unclaim(target);
 unlock:
 	mutex_unlock(&mybrd_clone_lock);
-	/* Who hears of it may open the disk at once. */
+	/* A listener may open the disk at once. */
 	if (!err)
 		kobject_uevent_env(&disk_to_dev(target->disk)->kobj, KOBJ_CHANGE, resized);
 	return err;
@@ -3486,12 +3488,13 @@ static void mybrd_empty_target(struct mybrd_target *target)
 }
 
 /*
- * A claimed disk has other content than before.  Forget what the page cache has of it, and that
- * writeback has failed.  Nodes of old partitions must not be opened, so look for new partitions
- * now if there are old ones.  Otherwise the next opener does.
+ * Unclaim a disk that has other content than before.  Forget what the page cache has of it, and
+ * that writeback has failed.  Nodes of old partitions must not be opened, so look for new
+ * partitions now if there are old ones.  Otherwise the next opener does.
  */
-static void mybrd_announce_content(struct gendisk *disk)
+static void mybrd_unclaim_changed(struct mybrd_target *target)
 {
+	struct gendisk *disk = target->disk;
 	sector_t capacity = get_capacity(disk);
 	unsigned long partno = 0;
 
@@ -3504,6 +3507,8 @@ static void mybrd_announce_content(struct gendisk *disk)
 		bdev_disk_changed(disk, false);
 		mutex_unlock(&disk->open_mutex);
 	}
+	mybrd_unclaim(target);
+	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
 }
 
 /**
@@ -3520,7 +3525,6 @@ static void mybrd_announce_content(struct gendisk *disk)
  */
 VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 {
-	struct gendisk *disk = target->disk;
 	int err;
 
 	lockdep_assert_held(&target->power_lock);
@@ -3532,9 +3536,7 @@ VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 		err = mybrd_clone_origin(target);
 	else
 		mybrd_empty_target(target);
-	mybrd_announce_content(disk);
-	mybrd_unclaim(target);
-	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
+	mybrd_unclaim_changed(target);
 unlock:
 	mutex_unlock(&mybrd_clone_lock);
 	return err;
@@ -3610,10 +3612,8 @@ VISIBLE_IF_KUNIT int mybrd_restore_target(struct mybrd_target *target)
 	target->store.capacity = get_capacity(disk);
 	target->state = MYBRD_ON;
 	mybrd_unfreeze_queue(disk->queue, flags);
-	mybrd_announce_content(disk);
+	mybrd_unclaim_changed(target);
 	mutex_unlock(&mybrd_clone_lock);
-	mybrd_unclaim(target);
-	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_restore_target);
@@ -3649,16 +3649,16 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_unplug_target);
  */
 VISIBLE_IF_KUNIT int mybrd_reap_target(struct mybrd_target *target)
 {
-	unsigned int openers;
+	int err;
 
 	lockdep_assert_held(&target->power_lock);
-	/* Whoever closes the disk holds open_mutex until it is done with it. */
-	mutex_lock(&target->disk->open_mutex);
-	openers = disk_openers(target->disk);
-	mutex_unlock(&target->disk->open_mutex);
-	if (openers)
-		return -EBUSY;
+	/* This waits for a task that is closing the disk, as that holds open_mutex. */
+	err = mybrd_claim(target);
+	if (err)
+		return err;
 	mybrd_free_disk(target);
+	/* The disk is gone, and its open_mutex with it. */
+	target->claimed = false;
 	target->state = MYBRD_OFF;
 	return 0;
 }
@@ -4213,7 +4213,7 @@ static ssize_t mybrd_cfg_write(struct config_item *item, const char *text, size_
 }
 
 /* A reader takes power_lock, too, so that it never sees a change half done. */
-#define MYBRD_CFG_ATTR(_name, _live, format, value)						\
+#define MYBRD_CFG_ATTR(_name, _live, format, value)					\
 static ssize_t mybrd_cfg_##_name##_show(struct config_item *item, char *page)		\
 {											\
 	struct mybrd_target *target = to_mybrd_target(item);				\
@@ -4227,7 +4227,7 @@ static ssize_t mybrd_cfg_##_name##_show(struct config_item *item, char *page)		\
 }											\
 static ssize_t mybrd_cfg_##_name##_store(struct config_item *item, const char *text, size_t count) \
 {											\
-	static const struct mybrd_cfg_attr attr = {						\
+	static const struct mybrd_cfg_attr attr = {					\
 		.name	= #_name,							\
 		.live	= _live,							\
 		.parse	= mybrd_parse_##_name,						\

@@ -333,8 +333,6 @@ int mybrd_insert_page(struct mybrd_spare *spare, pgoff_t index, struct page *pag
 int mybrd_prepare_write(struct mybrd_spare *spare, pgoff_t first, pgoff_t last);
 int mybrd_discard_pages(struct mybrd_store *store, pgoff_t first, pgoff_t last, bool nowait);
 int mybrd_store_clone(struct mybrd_store *store, struct mybrd_store *origin);
-int mybrd_add_cache(struct mybrd_store *store);
-void mybrd_drop_cache(struct mybrd_store *store);
 void mybrd_make_stable(struct mybrd_store *store, pgoff_t first, pgoff_t last);
 int mybrd_roll_back(struct mybrd_store *store, const struct mybrd_cut *cut);
 

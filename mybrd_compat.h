@@ -68,7 +68,7 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 #define MYBRD_ZEROING_UNMAPS
 #endif
 
-/* Atomic writes came in 6.11, and need a feature flag since 6.14. */
+/* Atomic writes came in 6.11.  Later kernels want a feature flag, too. */
 #ifdef REQ_ATOMIC
 #define MYBRD_MAX_ATOMIC	SZ_64K
 #ifdef BLK_FEAT_ATOMIC_WRITES
