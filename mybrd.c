@@ -817,6 +817,21 @@ static bool mybrd_log_undo(struct mybrd_store *store, pgoff_t index, void *was)
 	return first;
 }
 
+/*
+ * The undo log loses its entry of @index.  So the page there is stable now, and a write must copy
+ * it.  cache->lock is held exclusively, or nobody writes.
+ */
+static void mybrd_mark_stable(struct mybrd_store *store, pgoff_t index)
+{
+	struct page *page;
+
+	rcu_read_lock();
+	page = mybrd_lookup_page(store, index);
+	if (page && !mybrd_ever_shared(page))
+		atomic_long_set(mybrd_shares(page), 0);
+	rcu_read_unlock();
+}
+
 /* Reserve the entry of an index, unless it is there.  The caller has called mybrd_preload(). */
 static int mybrd_reserve_entry(struct mybrd_store *undo, pgoff_t index)
 {
@@ -1275,8 +1290,11 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 	struct radix_tree_iter iter;
 	unsigned long nodes = 0;
 	void __rcu **slot;
+	bool all;
 
 	spin_lock(&store->lock);
+	/* If nothing stays, no node does: they need not be counted one by one. */
+	all = !*first && last == ULONG_MAX && !origin && store->nr_pages <= MYBRD_BATCH;
 	radix_tree_for_each_slot(slot, &store->pages, &iter, *first) {
 		pgoff_t index = iter.index;
 		struct page *page;
@@ -1290,6 +1308,8 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 		radix_tree_iter_delete(&store->pages, &iter, slot);
 		batch.unlinked++;
 		*first = index;
+		if (store->undoes && page != MYBRD_UNDO_NOTHING)
+			mybrd_mark_stable(store->undoes, index);
 		if (!mybrd_is_mark(page)) {
 			if (mybrd_drop_share(page))
 				mybrd_batch_add(&batch, store, page);
@@ -1298,7 +1318,7 @@ static struct mybrd_batch mybrd_unlink_batch(struct mybrd_store *store, pgoff_t 
 		}
 		/* The iterator moves on if the leaf went with its last page, and may wrap to 0. */
 		leaf_freed = iter.index != index;
-		if (leaf_freed)
+		if (leaf_freed && !all)
 			nodes += mybrd_path_nodes(store, index);
 		if (index == last || iter.index < index)
 			break;
@@ -1855,6 +1875,7 @@ static int mybrd_add_cache(struct mybrd_store *store)
 		return -ENOMEM;
 	init_rwsem(&cache->lock);
 	mybrd_store_init(&cache->undo);
+	cache->undo.undoes = store;
 	/* Readers may still copy from a page that has come to the undo log. */
 	cache->undo.cow = true;
 	store->cache = cache;
@@ -1910,20 +1931,7 @@ static void *mybrd_next_undo(struct mybrd_store *undo, pgoff_t *index, pgoff_t l
 VISIBLE_IF_KUNIT void mybrd_make_stable(struct mybrd_store *store, pgoff_t first, pgoff_t last)
 {
 	struct mybrd_store *undo = &store->cache->undo;
-	pgoff_t index = first;
 
-	while (mybrd_next_undo(undo, &index, last)) {
-		struct page *page;
-
-		rcu_read_lock();
-		page = mybrd_lookup_page(store, index);
-		if (page && !mybrd_ever_shared(page))
-			atomic_long_set(mybrd_shares(page), 0);
-		rcu_read_unlock();
-		if (index == last)
-			break;
-		index++;
-	}
 	trace_mybrd_flush(store, first, undo->nr_pages);
 	if (READ_ONCE(undo->nr_pages))
 		mybrd_discard_pages(undo, first, last, false);

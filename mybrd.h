@@ -77,6 +77,7 @@
  * @flushes: flushes that were asked for
  * @cuts: power cuts, under power_lock
  * @vain_wait: when a write last waited for @max_pages in vain, in jiffies
+ * @undoes: the store whose undo log this is, or NULL
  *
  * The fields that a look-up reads share a cache line that inserts and discards don't write:
  * it stays with a CPU that reads while other CPUs insert and discard.  The root changes only
@@ -105,6 +106,7 @@ struct mybrd_store {
 	atomic_long_t		flushes;
 	unsigned long		cuts;
 	unsigned long		vain_wait;
+	struct mybrd_store	*undoes;
 } ____cacheline_aligned_in_smp;
 
 /**
