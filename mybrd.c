@@ -784,8 +784,8 @@ static bool mybrd_enough_nodes(struct mybrd_store *store, pgoff_t index, unsigne
  * entries of its range with MYBRD_UNDO_NOTHING before it changes anything.  So a change of the
  * tree and of the log, under the locks of both, needs no memory and can't fail.
  *
- * Writes hold cache->lock shared.  A page becomes stable only while the lock is held exclusively
- * or the queue is frozen, so that nobody writes it in place meanwhile.
+ * Writes hold cache->lock shared.  A page becomes stable only while nobody writes it in place: the
+ * lock is held exclusively, the queue is frozen, or nobody has the disk open.
  */
 static const long mybrd_undo_marks[2] __aligned(2 * sizeof(void *));
 #define MYBRD_UNDO_NOTHING	((void *)&mybrd_undo_marks[0])
@@ -867,7 +867,7 @@ static pgoff_t mybrd_first_page(struct mybrd_store *store, pgoff_t first, pgoff_
 static int mybrd_reserve_undo(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
 	struct mybrd_store *undo = &spare->store->cache->undo;
-	unsigned int i;
+	unsigned int reserved;
 	int err;
 
 	spare->refused = MYBRD_NO_PAGE;
@@ -877,18 +877,19 @@ static int mybrd_reserve_undo(struct mybrd_spare *spare, pgoff_t first, pgoff_t 
 			first = mybrd_first_page(spare->store, first, last);
 		mybrd_preload(spare);
 		spin_lock(&undo->lock);
-		for (i = 0, err = 0; i < RADIX_TREE_MAP_SIZE && first <= last && !err; i++) {
+		for (reserved = 0; reserved < RADIX_TREE_MAP_SIZE && first <= last; reserved++) {
 			err = mybrd_reserve_entry(undo, first);
-			if (!err)
-				first++;
+			if (err)
+				break;
+			first++;
 		}
 		spin_unlock(&undo->lock);
 		radix_tree_preload_end();
 		if (mybrd_may_sleep(spare))
 			cond_resched();
-	} while (first <= last && (!err || mybrd_wait_for_pages(spare)));
+	} while (first <= last && (reserved || mybrd_wait_for_pages(spare)));
 
-	if (!err)
+	if (first > last)
 		return 0;
 	return mybrd_may_sleep(spare) ? -ENOSPC : -EAGAIN;
 }
@@ -1536,18 +1537,6 @@ static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 	return 0;
 }
 
-/* The same for an operation that has no spare pages. */
-static int mybrd_cow_one_page(struct mybrd_store *store, pgoff_t index)
-{
-	struct mybrd_spare spare;
-	int err;
-
-	mybrd_spare_init(&spare, store, MYBRD_GFP);
-	err = mybrd_no_pages(&spare, mybrd_cow_page(&spare, index));
-	mybrd_end_write(&spare);
-	return err;
-}
-
 /*
  * Zero the pages that [pos, end) has of the slots found, up to one that must be copied.  Returns
  * where it stopped.
@@ -1649,31 +1638,28 @@ static void mybrd_whole_pages(u64 pos, u64 end, u64 *first, u64 *stop)
 
 /*
  * Make [pos, end) read as zeros.  If there is no memory for that, nothing changes.  The pages that
- * lie in it whole are freed, unless @keep.
+ * lie in it whole are freed, unless @keep.  The caller ends @spare.
  */
-static int mybrd_write_zeroes(struct mybrd_store *store, u64 pos, u64 end, gfp_t gfp, bool keep)
+static int mybrd_write_zeroes(struct mybrd_spare *spare, u64 pos, u64 end, bool keep)
 {
-	struct mybrd_spare spare;
+	struct mybrd_store *store = spare->store;
 	u64 first = end, stop = end;
 	int err;
 
-	mybrd_spare_init(&spare, store, gfp);
-	spare.keeps_holes = true;
+	spare->keeps_holes = true;
 	if (!keep)
 		mybrd_whole_pages(pos, end, &first, &stop);
-	err = mybrd_spare_to_zero(&spare, pos, first);
+	err = mybrd_spare_to_zero(spare, pos, first);
 	if (!err)
-		err = mybrd_spare_to_zero(&spare, stop, end);
+		err = mybrd_spare_to_zero(spare, stop, end);
 	if (!err && first < stop)
 		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
-					  !mybrd_may_sleep(&spare));
+					  !mybrd_may_sleep(spare));
 	if (!err)
-		err = mybrd_zero_range(&spare, pos, first);
+		err = mybrd_zero_range(spare, pos, first);
 	if (!err)
-		err = mybrd_zero_range(&spare, stop, end);
-	if (store->cow)
-		mybrd_end_write(&spare);
-	return mybrd_no_pages(&spare, err);
+		err = mybrd_zero_range(spare, stop, end);
+	return err;
 }
 
 /*
@@ -1887,8 +1873,10 @@ static int mybrd_add_cache(struct mybrd_store *store)
 /* Free the write cache of an empty store, if it has one.  All batches are free. */
 static void mybrd_drop_cache(struct mybrd_store *store)
 {
-	if (store->cache)
+	if (store->cache) {
+		WARN_ON(atomic_long_read(&store->cache->undo.waiting));
 		WARN_ON(atomic_long_read(&store->cache->undo.charged));
+	}
 	kfree(store->cache);
 	store->cache = NULL;
 }
@@ -2011,6 +1999,45 @@ static void mybrd_put_sectors_back(struct mybrd_store *store, const struct mybrd
 	rcu_read_unlock();
 }
 
+/*
+ * Copy the pages that survive in part and that a clone has.  I/O of the disk stands still: it waits
+ * for memory as long as one write does, however many pages there are.
+ */
+static int mybrd_copy_torn_pages(struct mybrd_store *store, const struct mybrd_cut *cut)
+{
+	struct mybrd_spare spare;
+	unsigned int survivors;
+	pgoff_t index;
+	int err = 0;
+
+	mybrd_spare_init(&spare, store, MYBRD_GFP);
+	for (index = 0; !err && mybrd_next_undo(&store->cache->undo, &index, ULONG_MAX); index++) {
+		survivors = mybrd_survivors(cut, index);
+		if (survivors && survivors < PAGE_SECTORS && mybrd_must_copy_at(store, index))
+			err = mybrd_cow_page(&spare, index);
+	}
+	err = mybrd_no_pages(&spare, err);
+	mybrd_end_write(&spare);
+	return err;
+}
+
+/*
+ * The page at @index was a hole, and nothing of it survives.  Discard it, and with it those that
+ * follow in the same state.  Returns the index of the last of them.
+ */
+static pgoff_t mybrd_make_holes(struct mybrd_store *store, const struct mybrd_cut *cut,
+				pgoff_t index)
+{
+	struct mybrd_store *undo = &store->cache->undo;
+	pgoff_t last = index, next = index + 1;
+
+	while (next && mybrd_next_undo(undo, &next, next) == MYBRD_UNDO_HOLE &&
+	       !mybrd_survivors(cut, next))
+		last = next++;
+	mybrd_discard_pages(store, index, last, false);
+	return last;
+}
+
 /**
  * mybrd_roll_back - undo what a power cut loses, and make the rest stable
  * @store: a store with a write cache
@@ -2026,28 +2053,24 @@ static void mybrd_put_sectors_back(struct mybrd_store *store, const struct mybrd
 VISIBLE_IF_KUNIT int mybrd_roll_back(struct mybrd_store *store, const struct mybrd_cut *cut)
 {
 	struct mybrd_store *undo = &store->cache->undo;
+	int err = mybrd_copy_torn_pages(store, cut);
 	unsigned int survivors;
 	pgoff_t index;
 	void *was;
-	int err = 0;
 
-	for (index = 0; !err && mybrd_next_undo(undo, &index, ULONG_MAX); index++) {
-		survivors = mybrd_survivors(cut, index);
-		if (survivors && survivors < PAGE_SECTORS && mybrd_must_copy_at(store, index))
-			err = mybrd_cow_one_page(store, index);
-	}
-	for (index = 0; !err && (was = mybrd_next_undo(undo, &index, ULONG_MAX)); index++) {
+	if (err)
+		return err;
+	for (index = 0; (was = mybrd_next_undo(undo, &index, ULONG_MAX)); index++) {
 		survivors = mybrd_survivors(cut, index);
 		if (survivors && survivors < PAGE_SECTORS)
 			mybrd_put_sectors_back(store, cut, index, was);
 		else if (!survivors && was == MYBRD_UNDO_HOLE)
-			mybrd_discard_pages(store, index, index, false);
+			index = mybrd_make_holes(store, cut, index);
 		else if (!survivors)
 			mybrd_swap_back(store, index);
 	}
-	if (!err)
-		mybrd_make_stable(store, 0, ULONG_MAX);
-	return err;
+	mybrd_make_stable(store, 0, ULONG_MAX);
+	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_roll_back);
 
@@ -2532,19 +2555,40 @@ static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 	return MYBRD_GFP;
 }
 
-/*
- * How an I/O may wait for pages.  A write that has slept and got no space sets it to
- * MYBRD_HAS_WAITED, for the next bio of the request.
- */
-enum mybrd_wait {
-	MYBRD_MAY_WAIT,
-	MYBRD_HAS_WAITED,	/* does not wait again, but may sleep otherwise */
-	MYBRD_NOWAIT,
+/* How an I/O may wait for pages */
+struct mybrd_wait {
+	bool			nowait;		/* it may not sleep at all */
+	bool			in_vain;	/* a bio of the request did: do not wait again */
+	enum mybrd_refusal	refused;	/* why it did not get them */
 };
+
+/*
+ * The spare pages of an I/O.  With a write cache, the caller holds cache->lock, and waits for pages
+ * only when it has given that back (mybrd_change_or_flush()).
+ */
+static void mybrd_spare_for_io(struct mybrd_spare *spare, struct mybrd_store *store,
+			       const struct bio *bio, const struct mybrd_wait *wait)
+{
+	mybrd_spare_init(spare, store, mybrd_write_gfp(bio, wait->nowait));
+	/* All patience is used up. */
+	if (wait->in_vain || store->cache)
+		spare->slept = MYBRD_PATIENCE + 1;
+}
+
+/* End the write or zeroing of @spare, and note why it got no pages if it did not. */
+static int mybrd_end_change(struct mybrd_spare *spare, struct mybrd_wait *wait, int err)
+{
+	if (err == -ENOSPC) {
+		wait->refused = spare->refused ?: MYBRD_NO_PAGE;
+		wait->in_vain |= spare->slept && !spare->store->cache;
+	}
+	mybrd_end_write(spare);
+	return mybrd_no_pages(spare, err);
+}
 
 /* A write that needs pages is all or nothing: it has them all before it copies the first byte. */
 static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bio *bio,
-				      unsigned int bytes, enum mybrd_wait *wait)
+				      unsigned int bytes, struct mybrd_wait *wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	struct mybrd_spare spare;
@@ -2552,28 +2596,22 @@ static noinline int mybrd_write_holes(struct mybrd_store *store, const struct bi
 		.store	= store,
 		.spare	= &spare,
 		.how	= MYBRD_FILL,
-		.nowait	= *wait == MYBRD_NOWAIT,
+		.nowait	= wait->nowait,
 	};
 	int err;
 
-	mybrd_spare_init(&spare, store, mybrd_write_gfp(bio, io.nowait));
-	/* All patience is used up. */
-	if (*wait == MYBRD_HAS_WAITED)
-		spare.slept = MYBRD_PATIENCE + 1;
+	mybrd_spare_for_io(&spare, store, bio, wait);
 	err = mybrd_prepare_write(&spare, pos >> PAGE_SHIFT, (pos + bytes - 1) >> PAGE_SHIFT);
 	for (; bytes && !err; bio = bio->bi_next) {
 		err = mybrd_rw_bio(io, bio);
 		bytes -= bio->bi_iter.bi_size;
 	}
-	mybrd_end_write(&spare);
-	if (err == -ENOSPC && spare.slept)
-		*wait = MYBRD_HAS_WAITED;
-	return mybrd_no_pages(&spare, err);
+	return mybrd_end_change(&spare, wait, err);
 }
 
 /* A write within one leaf first tries to overwrite.  Most writes need no more. */
 static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
-		       enum mybrd_wait *wait)
+		       struct mybrd_wait *wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT, last = pos + bytes - 1;
 	unsigned int left;
@@ -2585,8 +2623,8 @@ static int mybrd_write(struct mybrd_store *store, const struct bio *bio, unsigne
 		if (!left)
 			return 0;
 		/* A part is written, so it is too late to send the bio back. */
-		if (left < bytes && *wait == MYBRD_NOWAIT)
-			*wait = MYBRD_MAY_WAIT;
+		if (left < bytes)
+			wait->nowait = false;
 	}
 	return mybrd_write_holes(store, bio, bytes, wait);
 }
@@ -2597,24 +2635,35 @@ static u64 mybrd_end_of_pages(const struct mybrd_store *store, u64 end)
 	return end >> SECTOR_SHIFT == store->capacity ? round_up(end, PAGE_SIZE) : end;
 }
 
-/* One bio, or a request's chain of them, of @bytes in all, which are on the disk. */
-static __always_inline int mybrd_do_op(struct mybrd_store *store, const struct bio *bio,
-				       unsigned int bytes, enum mybrd_wait *wait)
+static int mybrd_do_zeroes(struct mybrd_store *store, const struct bio *bio, unsigned int bytes,
+			   struct mybrd_wait *wait)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
-	bool nowait = *wait == MYBRD_NOWAIT;
+	u64 end = mybrd_end_of_pages(store, pos + bytes);
+	struct mybrd_spare spare;
+	int err;
+
+	mybrd_spare_for_io(&spare, store, bio, wait);
+	err = mybrd_write_zeroes(&spare, pos, end, bio->bi_opf & REQ_NOUNMAP);
+	return mybrd_end_change(&spare, wait, err);
+}
+
+/* One bio, or a request's chain of them, of @bytes in all, which are on the disk. */
+static __always_inline int mybrd_do_op(struct mybrd_store *store, const struct bio *bio,
+				       unsigned int bytes, struct mybrd_wait *wait)
+{
+	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return mybrd_read(store, bio, bytes, nowait);
+		return mybrd_read(store, bio, bytes, wait->nowait);
 	case REQ_OP_WRITE:
 		return mybrd_write(store, bio, bytes, wait);
 	case REQ_OP_WRITE_ZEROES:
-		return mybrd_write_zeroes(store, pos, mybrd_end_of_pages(store, pos + bytes),
-					  nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP,
-					  bio->bi_opf & REQ_NOUNMAP);
+		return mybrd_do_zeroes(store, bio, bytes, wait);
 	case REQ_OP_DISCARD:
-		return mybrd_discard(store, pos, mybrd_end_of_pages(store, pos + bytes), nowait);
+		return mybrd_discard(store, pos, mybrd_end_of_pages(store, pos + bytes),
+				     wait->nowait);
 	case REQ_OP_FLUSH:
 		return 0;
 	default:
@@ -2640,26 +2689,30 @@ static void mybrd_flush(struct mybrd_store *store)
 }
 
 /*
- * A write, discard or zeroing of a disk with a write cache.  Only writes go on side by side: what
- * is discarded is stable at once, so a discard changes the log, too.
+ * A write, discard or zeroing of a disk with a write cache.  Only writes go on side by side.  What
+ * is discarded is stable at once: the log forgets the pages first, as they leave the tree, and then
+ * what was zeroed of pages that stay.
  */
 static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
-			       unsigned int bytes, enum mybrd_wait *wait)
+			       unsigned int bytes, struct mybrd_wait *wait)
 {
 	struct mybrd_cache *cache = store->cache;
+	bool unmaps = !(bio->bi_opf & REQ_NOUNMAP);
 	int err;
 
 	if (bio_op(bio) != REQ_OP_WRITE) {
-		if (*wait == MYBRD_NOWAIT)
+		if (wait->nowait)
 			return -EAGAIN;
 		down_write(&cache->lock);
-		if (!(bio->bi_opf & REQ_NOUNMAP))
+		if (unmaps)
 			mybrd_make_bio_stable(store, bio, bytes);
 		err = mybrd_do_op(store, bio, bytes, wait);
+		if (unmaps)
+			mybrd_make_bio_stable(store, bio, bytes);
 		up_write(&cache->lock);
 		return err;
 	}
-	if (*wait != MYBRD_NOWAIT)
+	if (!wait->nowait)
 		down_read(&cache->lock);
 	else if (!down_read_trylock(&cache->lock))
 		return -EAGAIN;
@@ -2669,25 +2722,39 @@ static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
 }
 
 /*
- * If there is no memory for a copy, a flush gives some back.  So a write that may wait for pages
- * first tries without waiting: other writes may have to wait for a flush that waits for it.
+ * The same, again and again if there is no memory for it: a flush gives some back, and other pages
+ * may be on their way.  A refused change has changed nothing.  It waits without cache->lock, since
+ * the tasks that give pages back may need that.
  */
 static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bio,
-				 unsigned int bytes, enum mybrd_wait *wait)
+				 unsigned int bytes, struct mybrd_wait *wait)
 {
-	enum mybrd_wait at_first = *wait == MYBRD_MAY_WAIT ? MYBRD_HAS_WAITED : *wait;
-	int err = mybrd_change_cached(store, bio, bytes, &at_first);
+	struct mybrd_spare none;	/* no pages, but what it waits for */
+	bool flushed = false;
+	int err;
 
-	/* If a part is written, it is too late to send the bio back. */
-	if (*wait == MYBRD_NOWAIT)
-		*wait = at_first;
-	if (err == -ENOMEM && *wait == MYBRD_NOWAIT)
-		return -EAGAIN;
-	if (err == -ENOMEM && READ_ONCE(store->cache->undo.nr_pages))
-		mybrd_flush(store);
-	if (err == -ENOMEM || (err == -ENOSPC && *wait == MYBRD_MAY_WAIT))
+	mybrd_spare_init(&none, store, mybrd_write_gfp(bio, false));
+	for (;;) {
 		err = mybrd_change_cached(store, bio, bytes, wait);
-	return err == -ENOMEM ? -ENOSPC : err;
+		if (err != -ENOMEM && err != -ENOSPC)
+			return err;
+		if (wait->nowait)
+			return err == -ENOMEM ? -EAGAIN : err;
+		if (err == -ENOMEM && !flushed && READ_ONCE(store->cache->undo.nr_pages)) {
+			mybrd_flush(store);
+			flushed = true;
+			continue;
+		}
+		if (none.refused != wait->refused) {
+			none.refused = wait->refused;
+			none.since = jiffies;
+		}
+		if (wait->in_vain || !mybrd_wait_for_pages(&none))
+			break;
+		flushed = false;
+	}
+	wait->in_vain |= none.slept > 0;
+	return -ENOSPC;
 }
 
 /*
@@ -2696,13 +2763,13 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
  * never leaves a part of it.
  */
 static noinline int mybrd_do_cached(struct mybrd_target *target, const struct bio *bio,
-				    unsigned int bytes, enum mybrd_wait *wait, blk_opf_t flags)
+				    unsigned int bytes, struct mybrd_wait *wait, blk_opf_t flags)
 {
 	struct mybrd_store *store = &target->store;
 	bool write_through = !mybrd_writes_back(target->disk->queue);
 	int err;
 
-	if (*wait == MYBRD_NOWAIT && (flags || write_through))
+	if (wait->nowait && (flags || write_through))
 		return -EAGAIN;
 	if (flags & REQ_PREFLUSH) {
 		atomic_long_inc(&store->flushes);
@@ -2727,7 +2794,7 @@ static noinline int mybrd_do_cached(struct mybrd_target *target, const struct bi
 
 /* @opf has the flags of the bio, or of the request, whose flush is a request of its own. */
 static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsigned int bytes,
-		       enum mybrd_wait *wait, blk_opf_t opf)
+		       struct mybrd_wait *wait, blk_opf_t opf)
 {
 	u64 pos = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
 	u64 size = (u64)target->store.capacity << SECTOR_SHIFT;
@@ -2738,7 +2805,7 @@ static int mybrd_do_io(struct mybrd_target *target, const struct bio *bio, unsig
 	 */
 	if (!size || (bytes && pos + bytes > size))
 		return -EIO;
-	if (*wait == MYBRD_NOWAIT && bytes > MYBRD_NOWAIT_BYTES)
+	if (wait->nowait && bytes > MYBRD_NOWAIT_BYTES)
 		return -EAGAIN;
 	if (target->store.cache && op_is_write(bio_op(bio)))
 		return mybrd_do_cached(target, bio, bytes, wait,
@@ -2778,7 +2845,7 @@ static noinline void mybrd_submit_slow(struct bio *bio)
 	struct gendisk *disk = bio->bi_bdev->bd_disk;
 	bool stat = blk_queue_io_stat(disk->queue);
 	bool nowait = mybrd_is_nowait(bio);
-	enum mybrd_wait wait = nowait ? MYBRD_NOWAIT : MYBRD_MAY_WAIT;
+	struct mybrd_wait wait = { .nowait = nowait };
 	unsigned long start = jiffies;
 	int err = 0;
 
@@ -2816,7 +2883,8 @@ static void mybrd_submit_bio(struct bio *bio)
  * The request ends with the first error: a driver that made the request (dm multipath) looks
  * at that.  If one bio has waited for pages in vain, the others don't wait.
  */
-static void mybrd_write_each(struct mybrd_target *target, struct request *rq, enum mybrd_wait wait)
+static void mybrd_write_each(struct mybrd_target *target, struct request *rq,
+			     struct mybrd_wait wait)
 {
 	blk_status_t status, first_error = BLK_STS_OK;
 	unsigned int bytes;
@@ -2857,7 +2925,7 @@ static blk_status_t mybrd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_
 	struct mybrd_target *target = rq->q->disk->private_data;
 	const struct bio *bio = rq->bio;	/* a flush has none */
 	bool merged = bio && bio->bi_next;
-	enum mybrd_wait wait = MYBRD_MAY_WAIT;
+	struct mybrd_wait wait = {};
 	int err = 0;
 
 	blk_mq_start_request(rq);
@@ -3460,6 +3528,7 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
 	u64 old = (u64)get_capacity(target->disk) << SECTOR_SHIFT;
 	char *resized[2] = { "RESIZE=1" };
+	struct mybrd_spare spare;
 	int err = 0;
 
 	lockdep_assert_held(&target->power_lock);
@@ -3472,8 +3541,9 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	if (err)
 		goto unlock;
 	mybrd_set_size(target, size);
-	err = mybrd_write_zeroes(&target->store, size, round_up(old, PAGE_SIZE), MYBRD_GFP,
-				 false);
+	mybrd_spare_init(&spare, &target->store, MYBRD_GFP);
+	err = mybrd_write_zeroes(&spare, size, round_up(old, PAGE_SIZE), false);
+	mybrd_end_write(&spare);
 	if (err)
 		mybrd_set_size(target, old);
 	if (target->store.cache)
@@ -3513,6 +3583,8 @@ static void mybrd_unclaim_changed(struct mybrd_target *target)
 	if (xa_find_after(&disk->part_tbl, &partno, ULONG_MAX, XA_PRESENT)) {
 		mutex_lock(&disk->open_mutex);
 		bdev_disk_changed(disk, false);
+		/* The last close forgets what the page cache has.  Nobody has opened the disk. */
+		invalidate_bdev(disk->part0);
 		mutex_unlock(&disk->open_mutex);
 	}
 	mybrd_unclaim(target);
@@ -3529,7 +3601,8 @@ static void mybrd_unclaim_changed(struct mybrd_target *target)
  *
  * Return: 0; -EBUSY if the disk is open; -ENOENT if the origin is gone; -EINVAL if it has
  * become larger; -ENOSPC if it has more than the disk's limit allows for; -ENOMEM if there is no
- * memory, and then the disk is empty.
+ * memory.  The disk is empty after -ENOMEM, and after -ENOSPC if the origin took more pages
+ * meanwhile.
  */
 VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 {
@@ -3681,6 +3754,21 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reap_target);
  * their readers.
  */
 
+/* The pages of a disk that wait for a grace period, and those that it gave back to the system */
+static long mybrd_waiting_pages(struct mybrd_store *store)
+{
+	long waiting = atomic_long_read(&store->waiting);
+
+	return store->cache ? waiting + atomic_long_read(&store->cache->undo.waiting) : waiting;
+}
+
+static long mybrd_freed_pages(struct mybrd_store *store)
+{
+	long frees = atomic_long_read(&store->frees);
+
+	return store->cache ? frees + atomic_long_read(&store->cache->undo.frees) : frees;
+}
+
 /* debugfs: "targets" lists the disks, "target/NAME" tells of one. */
 static void *mybrd_debugfs_list_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
@@ -3753,7 +3841,7 @@ static int mybrd_debugfs_target_show(struct seq_file *m, void *v)
 	if (*target->origin_name)
 		seq_printf(m, "clone_of: %s\n", target->origin_name);
 	seq_printf(m, "pages: %lu\n", READ_ONCE(target->store.nr_pages));
-	seq_printf(m, "waiting: %ld\n", atomic_long_read(&target->store.waiting));
+	seq_printf(m, "waiting: %ld\n", mybrd_waiting_pages(&target->store));
 	mybrd_put_target(target);
 	return 0;
 }
@@ -3827,9 +3915,9 @@ static DEVICE_ATTR_RO(name)
 
 MYBRD_COUNTER(pages, "%lu", READ_ONCE(store->nr_pages));
 MYBRD_COUNTER(peak_pages, "%lu", READ_ONCE(store->peak_pages));
-MYBRD_COUNTER(waiting_pages, "%ld", atomic_long_read(&store->waiting));
+MYBRD_COUNTER(waiting_pages, "%ld", mybrd_waiting_pages(store));
 MYBRD_COUNTER(inserts, "%lu", READ_ONCE(store->inserts));
-MYBRD_COUNTER(frees, "%ld", atomic_long_read(&store->frees));
+MYBRD_COUNTER(frees, "%ld", mybrd_freed_pages(store));
 MYBRD_COUNTER(shared_pages, "%lu", mybrd_count_shared(store));
 MYBRD_COUNTER(dirty_pages, "%lu", mybrd_count_dirty(store));
 MYBRD_COUNTER(flushes, "%ld", atomic_long_read(&store->flushes));

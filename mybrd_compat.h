@@ -63,7 +63,7 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 
 /* Since 6.17, a limit of its own says whether zeroing gives memory back. */
 #if KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
-#define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors = MYBRD_MAX_BIO_SECTORS,
+#define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors = mybrd_max_zeroes(config),
 #else
 #define MYBRD_ZEROING_UNMAPS
 #endif
@@ -114,6 +114,15 @@ static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
 }
 #endif
 
+/*
+ * With a write cache, zeroing may copy each page, all or nothing for a bio.  A flush between two
+ * bios gives the memory back.
+ */
+static unsigned int mybrd_max_zeroes(const struct mybrd_config *config)
+{
+	return config->write_cache ? SZ_1M >> SECTOR_SHIFT : MYBRD_MAX_BIO_SECTORS;
+}
+
 /* Without @set, the disk takes bios. */
 #ifdef BLK_FEAT_NOWAIT
 static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
@@ -128,7 +137,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 		.max_segment_size		= UINT_MAX,
 		.max_hw_discard_sectors		= config->discard ? MYBRD_MAX_BIO_SECTORS : 0,
 		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
-		.max_write_zeroes_sectors	= MYBRD_MAX_BIO_SECTORS,
+		.max_write_zeroes_sectors	= mybrd_max_zeroes(config),
 		MYBRD_ZEROING_UNMAPS
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
 						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),
@@ -159,7 +168,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 	blk_queue_max_segment_size(q, UINT_MAX);
 	blk_queue_max_discard_sectors(q, config->discard ? MYBRD_MAX_BIO_SECTORS : 0);
 	q->limits.discard_granularity = config->discard ? PAGE_SIZE : 0;
-	blk_queue_max_write_zeroes_sectors(q, MYBRD_MAX_BIO_SECTORS);
+	blk_queue_max_write_zeroes_sectors(q, mybrd_max_zeroes(config));
 	blk_queue_flag_set(QUEUE_FLAG_IO_STAT, q);
 	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
