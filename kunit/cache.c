@@ -188,9 +188,23 @@ static void discard_and_zero(struct kunit *test)
 {
 	pgoff_t i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 6; i++)
 		KUNIT_ASSERT_EQ(test, write_page(i, 0x10 + i), 0);
 	KUNIT_ASSERT_EQ(test, flush(), 0);
+	/* Parts of pages */
+	KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_DISCARD, 4 * PAGE_SECTORS, 2, NULL), 0);
+	KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_WRITE_ZEROES, 5 * PAGE_SECTORS, 2, NULL),
+			0);
+	KUNIT_EXPECT_EQ(test, cut_power(MYBRD_CUT_LOSE, 0), 0);
+	for (i = 4; i < 6; i++) {
+		KUNIT_EXPECT_FALSE(test, page_reads(disk.target, i, 0));
+		KUNIT_EXPECT_FALSE(test, memchr_inv(disk.buf, 0, 2 * SECTOR_SIZE));
+		KUNIT_EXPECT_FALSE(test, memchr_inv(disk.buf + 2 * SECTOR_SIZE, 0x10 + i,
+						    PAGE_SIZE - 2 * SECTOR_SIZE));
+		KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_DISCARD, i * PAGE_SECTORS,
+					     PAGE_SECTORS, NULL), 0);
+	}
+
 	KUNIT_EXPECT_EQ(test, write_page(0, 0xaa), 0);
 	KUNIT_EXPECT_EQ(test, do_bio(disk.target, REQ_OP_DISCARD, 0, 2 * PAGE_SECTORS, NULL), 0);
 	expect_exact_counters(test);
@@ -490,6 +504,47 @@ static void write_without_memory(struct kunit *test)
 	expect_exact_counters(test);
 }
 
+/* Take cache->lock as a flush does, again and again.  Returns how long that took at most. */
+static int longest_wait(void *arg)
+{
+	struct mybrd_cache *cache = arg;
+	unsigned long start, longest = 0;
+
+	while (!thread_should_stop()) {
+		start = jiffies;
+		down_write(&cache->lock);
+		up_write(&cache->lock);
+		longest = max(longest, jiffies - start);
+		usleep_range(500, 1000);
+	}
+	return longest;
+}
+
+/*
+ * A write or zeroing that gets no memory waits for half a second in case that some comes.  Others
+ * don't wait for it.
+ */
+static void wait_for_memory_without_the_lock(struct kunit *test)
+{
+	static const blk_opf_t ops[] = { REQ_OP_WRITE, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP };
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, write_page(0, 0x10), 0);
+	KUNIT_ASSERT_EQ(test, flush(), 0);
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		void *data = ops[i] == REQ_OP_WRITE ? disk.buf : NULL;
+		unsigned long start = jiffies;
+		struct thread *others;
+
+		others = thread_start(test, longest_wait, disk.store->cache);
+		watch(test, PAGE_ALLOCATION, UINT_MAX);
+		KUNIT_EXPECT_EQ(test, do_bio(disk.target, ops[i], 0, PAGE_SECTORS, data), -ENOSPC);
+		unwatch(PAGE_ALLOCATION);
+		KUNIT_EXPECT_GE(test, jiffies - start, (unsigned long)HZ / 2);
+		KUNIT_EXPECT_LT(test, thread_stop(others), HZ / 4);
+	}
+}
+
 /* The nodes of the undo log are had before the first byte is written. */
 static void write_without_nodes(struct kunit *test)
 {
@@ -572,6 +627,7 @@ static struct kunit_case cache_test_cases[] = {
 	KUNIT_CASE(flush_under_a_reader),
 	KUNIT_CASE(cut_under_a_reader),
 	KUNIT_CASE(write_without_memory),
+	KUNIT_CASE(wait_for_memory_without_the_lock),
 	KUNIT_CASE(write_without_nodes),
 	KUNIT_CASE(atomic_write),
 	{}

@@ -223,6 +223,13 @@ limits() {
 	ok "$mode: at the module's limit a write flushes first" put c 0 1048576
 	ok "$mode: and is whole" has c 0 1048576
 	remove d
+	echo 4M >/sys/module/mybrd/parameters/mem_limit
+	disk "$mode"
+	put a 0 2621440
+	flush
+	ok "$mode: so does a zeroing, which may copy all there is" blkdiscard -z -l 2621440 $dev
+	ok "$mode: and it is whole" has '\0' 0 2621440
+	remove d
 	echo 50% >/sys/module/mybrd/parameters/mem_limit
 }
 
@@ -247,6 +254,37 @@ stale() {
 	mount ${dev}1 /mnt
 	refused "$mode: is mounted after a cut, and known to be" "in use|mounted" mkfs.ext4 -q ${dev}1 </dev/null
 	umount /mnt
+	printf 'label: gpt\nsize=4M\n' | sfdisk -q --wipe always $dev 2>/dev/null
+	flush
+	set_ d cut lose
+	back
+	set_ d size 4M
+	set_ d size 8M
+	is "$(dd if=$dev bs=64k skip=4M count=4M iflag=skip_bytes,count_bytes status=none | tr -d '\0' | wc -c)" 0 \
+		"$mode: a look for partitions leaves nothing in the page cache"
+	remove d
+}
+
+# What a write, a flush and a cut give back is counted, and is freed in batches.
+counted() {
+	local mode=$1 tracing=/sys/kernel/tracing batches
+	disk "$mode"
+	put a 0 1048576
+	flush
+	put b 0 524288
+	flush
+	put c 0 1048576
+	put d 4194304 524288
+	: >$tracing/trace
+	echo 1 >$tracing/events/mybrd/mybrd_discard_batch/enable
+	set_ d cut lose
+	echo 0 >$tracing/events/mybrd/mybrd_discard_batch/enable
+	batches=$(grep -c discard_batch: $tracing/trace)
+	ok "$mode: a cut of 384 pages frees them in $batches batches" [ "$batches" -le 12 ]
+	back
+	ok "$mode: nothing waits" settled mybrd-d
+	is $(($(counter mybrd-d inserts) - $(counter mybrd-d frees))) "$(counter mybrd-d pages)" \
+		"$mode: inserts less frees are the pages"
 	remove d
 }
 
@@ -322,6 +360,7 @@ for mode in $(modes); do
 	clones "$mode"
 	limits "$mode"
 	stale "$mode"
+	counted "$mode"
 	under_load "$mode"
 	mounted "$mode"
 	unplug "$mode"
