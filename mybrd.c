@@ -2971,7 +2971,9 @@ static struct mybrd_config mybrd_defaults = MYBRD_DEFAULT_CONFIG;
 
 static struct dentry *mybrd_debugfs_dir;
 static struct dentry *mybrd_debugfs_target_dir;
+static struct dentry *mybrd_debugfs_map_dir;
 static const struct file_operations mybrd_debugfs_target_fops;
+static const struct file_operations mybrd_debugfs_map_fops;
 static const struct attribute_group *mybrd_sysfs_groups[];
 
 /*
@@ -3348,6 +3350,8 @@ static int mybrd_power_on(struct mybrd_target *target)
 		WRITE_ONCE(target->store.cache->undo.dev, disk_devt(disk));
 	target->debugfs = debugfs_create_file(target->name, 0444, mybrd_debugfs_target_dir, NULL,
 					      &mybrd_debugfs_target_fops);
+	target->debugfs_map = debugfs_create_file(target->name, 0444, mybrd_debugfs_map_dir, NULL,
+						  &mybrd_debugfs_map_fops);
 	trace_mybrd_target_add(target->disk_name);
 	target->state = MYBRD_ON;
 	mutex_lock(&mybrd_targets_lock);
@@ -3378,6 +3382,7 @@ static void mybrd_detach(struct list_head *doomed)
 	/* No new I/O, and none in flight: after this the block layer is out. */
 	list_for_each_entry(target, doomed, doomed) {
 		debugfs_remove(target->debugfs);
+		debugfs_remove(target->debugfs_map);
 		del_gendisk(target->disk);
 	}
 
@@ -3769,7 +3774,7 @@ static long mybrd_freed_pages(struct mybrd_store *store)
 	return store->cache ? frees + atomic_long_read(&store->cache->undo.frees) : frees;
 }
 
-/* debugfs: "targets" lists the disks, "target/NAME" tells of one. */
+/* debugfs: "targets" lists the disks, "target/NAME" tells of one, "map/NAME" where it has pages. */
 static void *mybrd_debugfs_list_start(struct seq_file *m, loff_t *pos)
 	__acquires(RCU)
 {
@@ -3857,6 +3862,103 @@ static const struct file_operations mybrd_debugfs_target_fops = {
 	.read		= seq_read,
 	.llseek		= seq_lseek,
 	.release	= single_release,
+};
+
+/* Some pages without a hole between them, and the target that they belong to */
+struct mybrd_extent {
+	struct mybrd_target	*target;
+	pgoff_t			first;
+	pgoff_t			last;
+};
+
+/* Find the first extent from ->first on.  Writes and discards go on, so it may be out of date. */
+static bool mybrd_find_extent(struct mybrd_extent *extent)
+{
+	struct mybrd_store *store = &extent->target->store;
+	pgoff_t index = extent->first;
+	struct mybrd_slots found;
+	bool any = false, more;
+	unsigned long nr;
+
+	do {
+		mybrd_section_begin(store, index);
+		more = mybrd_find_slots(store, index, ULONG_MAX, &found) &&
+		       (!any || found.index == index);
+		if (more) {
+			if (!any)
+				extent->first = found.index;
+			any = true;
+			for (nr = 1; nr < found.nr && rcu_access_pointer(found.slot[nr]); nr++)
+				;
+			index = found.index + nr;
+			more = nr == found.nr;
+		}
+		mybrd_section_end(store);
+		cond_resched();
+	} while (more && index);
+	extent->last = index - 1;
+	return any;
+}
+
+/* The position is the index of a page. */
+static void *mybrd_debugfs_map_start(struct seq_file *m, loff_t *pos)
+{
+	struct mybrd_extent *extent = m->private;
+
+	extent->target = mybrd_find_target(file_dentry(m->file)->d_name.name);
+	if (!extent->target)
+		return ERR_PTR(-ENODEV);
+	extent->first = *pos;
+	return *pos <= ULONG_MAX && mybrd_find_extent(extent) ? extent : NULL;
+}
+
+static void *mybrd_debugfs_map_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct mybrd_extent *extent = v;
+
+	*pos = (loff_t)extent->last + 1;
+	extent->first = *pos;
+	return *pos <= ULONG_MAX && mybrd_find_extent(extent) ? extent : NULL;
+}
+
+static void mybrd_debugfs_map_stop(struct seq_file *m, void *v)
+{
+	struct mybrd_extent *extent = m->private;
+
+	if (extent->target)
+		mybrd_put_target(extent->target);
+}
+
+static int mybrd_debugfs_map_show(struct seq_file *m, void *v)
+{
+	struct mybrd_extent *extent = v;
+	u64 first = (u64)extent->first << PAGE_SHIFT;
+	u64 end = min(((u64)extent->last + 1) << PAGE_SHIFT, mybrd_size(extent->target));
+
+	if (first < end)
+		seq_printf(m, "%llu %llu\n", first, end - first);
+	return 0;
+}
+
+static const struct seq_operations mybrd_debugfs_map_sops = {
+	.start	= mybrd_debugfs_map_start,
+	.next	= mybrd_debugfs_map_next,
+	.stop	= mybrd_debugfs_map_stop,
+	.show	= mybrd_debugfs_map_show,
+};
+
+static int mybrd_debugfs_map_open(struct inode *inode, struct file *file)
+{
+	return mybrd_wait_for_load() ?: seq_open_private(file, &mybrd_debugfs_map_sops,
+							 sizeof(struct mybrd_extent));
+}
+
+static const struct file_operations mybrd_debugfs_map_fops = {
+	.owner		= THIS_MODULE,
+	.open		= mybrd_debugfs_map_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= seq_release_private,
 };
 
 /* The pages that other trees have, too.  Other trees change that, so it is not kept anywhere. */
@@ -4596,6 +4698,7 @@ static int __init mybrd_init(void)
 	mybrd_reserve = totalram_pages() / 16;
 	mybrd_debugfs_dir = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	mybrd_debugfs_target_dir = debugfs_create_dir("target", mybrd_debugfs_dir);
+	mybrd_debugfs_map_dir = debugfs_create_dir("map", mybrd_debugfs_dir);
 	debugfs_create_file("targets", 0444, mybrd_debugfs_dir, NULL, &mybrd_debugfs_list_fops);
 	register_oom_notifier(&mybrd_oom_nb);
 

@@ -285,7 +285,8 @@ enum mybrd_state {
  * @disk: the block device; there from power on to power off, under @power_lock,
  *	and for whoever found the target in the list or holds a reference
  * @tag_set: what the mq front end queues with
- * @debugfs: the target's own file
+ * @debugfs: the target's own file in debugfs
+ * @debugfs_map: the file there that tells which pages it has
  * @power_lock: protects @config, @state and the changes of @disk
  * @config: what the target is, or will be at power on
  * @state: whether it has a disk, and power
@@ -305,6 +306,7 @@ struct mybrd_target {
 	struct gendisk		*disk;
 	struct blk_mq_tag_set	tag_set;
 	struct dentry		*debugfs;
+	struct dentry		*debugfs_map;
 	struct mutex		power_lock;	/* @config, @state, changes of @disk */
 	struct mybrd_config	config;
 	enum mybrd_state	state;
