@@ -52,7 +52,10 @@ seed=${MYBRD_SEAMS_SEED:-$(date +%s)}
 said=$(bash "$here/crash-run" -s 25 -S "$seed" ext4 sqlite-wal sqlite-rollback 2>&1)
 is $? 0 "seed $seed: what was promised is there"
 diag "$said"
-said=$(bash "$here/crash-run" -s 10 -n 8 -S "$seed" nobarrier swallow 2>&1)
-is $? 0 "seed $seed: ext4 without barriers, and a layer that swallows flushes, are found"
+# The debug kernels have no device mapper.
+planted=(nobarrier)
+! dmsetup targets >/dev/null 2>&1 || planted+=(swallow)
+said=$(bash "$here/crash-run" -s 10 -n 8 -S "$seed" "${planted[@]}" 2>&1)
+is $? 0 "seed $seed: what is wrong on purpose is found: ${planted[*]}"
 diag "$said"
 done_testing
