@@ -3003,15 +3003,29 @@ static int mybrd_open_disk(struct gendisk *disk)
 	return err;
 }
 
+/* Whoever closes the disk last gives it to a claim that waits.  The caller holds open_mutex. */
+static void mybrd_close_disk(struct gendisk *disk)
+{
+	struct mybrd_target *target = disk->private_data;
+
+	if (target->claimer && !disk_openers(disk)) {
+		target->claimed = true;
+		complete(target->claimer);
+		target->claimer = NULL;
+	}
+}
+
 static const struct block_device_operations mybrd_bio_devops = {
 	.owner		= THIS_MODULE,
 	.open		= mybrd_open,
+	.release	= mybrd_release,
 	.submit_bio	= mybrd_submit_bio,
 };
 
 static const struct block_device_operations mybrd_mq_devops = {
 	.owner		= THIS_MODULE,
 	.open		= mybrd_open,
+	.release	= mybrd_release,
 };
 
 /* The default target is the disk "mybrd"; any other NAME is "mybrd-NAME". */
@@ -3301,6 +3315,18 @@ put:
 	return err;
 }
 
+/* dd makes a plain file where there is no disk yet.  The node of the disk does not replace it. */
+static void mybrd_look_for_node(const char *disk_name)
+{
+	char path[DISK_NAME_LEN + 5];
+	dev_t dev;
+
+	snprintf(path, sizeof(path), "/dev/%s", disk_name);
+	if (lookup_bdev(path, &dev) == -ENOTBLK)
+		pr_warn("%s: %s is no block device: remove that file, and make the disk anew\n",
+			disk_name, path);
+}
+
 /* Make the disk, and then publish the target.  On failure, everything is as before. */
 static int mybrd_power_on(struct mybrd_target *target)
 {
@@ -3337,6 +3363,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 	strscpy(disk->disk_name, target->disk_name, DISK_NAME_LEN);
 	target->store.capacity = config->size >> SECTOR_SHIFT;
 	set_capacity(disk, target->store.capacity);
+	set_disk_ro(disk, config->ro);
 
 	/* An empty disk has no partitions to look for yet. */
 	if (!target->store.nr_pages)
@@ -3345,6 +3372,7 @@ static int mybrd_power_on(struct mybrd_target *target)
 	if (err)
 		goto err_free;
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	mybrd_look_for_node(target->disk_name);
 	WRITE_ONCE(target->store.dev, disk_devt(disk));	/* its first I/O may be there already */
 	if (target->store.cache)
 		WRITE_ONCE(target->store.cache->undo.dev, disk_devt(disk));
@@ -3480,19 +3508,46 @@ VISIBLE_IF_KUNIT void mybrd_remove_targets(struct list_head *doomed)
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_remove_targets);
 
-/* Refuse openers until mybrd_unclaim(); -EBUSY if the disk is open already. */
+/*
+ * A claim waits a second for others to close the disk, in pieces: if a virtual machine has not run
+ * for a while, its clock jumps, and one piece is over.
+ */
+#define MYBRD_CLAIM_PIECES	10
+#define MYBRD_CLAIM_PATIENCE	(HZ / MYBRD_CLAIM_PIECES)
+
+/*
+ * Refuse openers until mybrd_unclaim().  udev opens a disk for a moment after it was made or
+ * written to: wait for such openers.  A disk that is mounted, a part of another disk, or open
+ * exclusively has a holder, and stays open as a rule: don't wait.  The whole disk has a holder if
+ * one of its partitions has.  The caller must not hold mybrd_clone_lock, which all disks share.
+ *
+ * -EBUSY if the disk stays open; -ERESTARTSYS for a signal.
+ */
 static int mybrd_claim(struct mybrd_target *target)
 {
+	DECLARE_COMPLETION_ONSTACK(closed);
 	struct gendisk *disk = target->disk;
-	int err = 0;
+	unsigned int pieces = 0;
+	long left = 0;
+	bool claimed;
 
+	lockdep_assert_held(&target->power_lock);
 	mutex_lock(&disk->open_mutex);
-	if (disk_openers(disk))
-		err = -EBUSY;
-	else
-		target->claimed = true;
+	target->claimed = !disk_openers(disk);
+	if (!target->claimed && !disk->part0->bd_holder) {
+		target->claimer = &closed;
+		mutex_unlock(&disk->open_mutex);
+		while (!left && pieces++ < MYBRD_CLAIM_PIECES)
+			left = wait_for_completion_interruptible_timeout(&closed,
+									 MYBRD_CLAIM_PATIENCE);
+		mutex_lock(&disk->open_mutex);
+		target->claimer = NULL;
+	}
+	claimed = target->claimed;
 	mutex_unlock(&disk->open_mutex);
-	return err;
+	if (claimed)
+		return 0;
+	return left < 0 ? left : -EBUSY;
 }
 
 static void mybrd_unclaim(struct mybrd_target *target)
@@ -3526,8 +3581,8 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
  *
  * Context: process, may sleep.
  *
- * Return: 0; -EBUSY for shrinking a disk that is open; -ENOMEM or -ENOSPC if there is no memory
- * to copy a shared page at the new end.
+ * Return: 0; for shrinking, -EBUSY if the disk is and stays open, -ERESTARTSYS if a signal ends the
+ * wait for that; -ENOMEM or -ENOSPC if there is no memory to copy a shared page at the new end.
  */
 VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
@@ -3537,15 +3592,14 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	int err = 0;
 
 	lockdep_assert_held(&target->power_lock);
-	mutex_lock(&mybrd_clone_lock);
-	if (size >= old) {
-		mybrd_set_size(target, size);
-		goto unlock;
-	}
-	err = mybrd_claim(target);
+	if (size < old)
+		err = mybrd_claim(target);
 	if (err)
-		goto unlock;
+		return err;
+	mutex_lock(&mybrd_clone_lock);
 	mybrd_set_size(target, size);
+	if (size >= old)
+		goto unlock;
 	mybrd_spare_init(&spare, &target->store, MYBRD_GFP);
 	err = mybrd_write_zeroes(&spare, size, round_up(old, PAGE_SIZE), false);
 	mybrd_end_write(&spare);
@@ -3562,6 +3616,35 @@ unlock:
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
+
+/**
+ * mybrd_set_target_ro - make a disk read-only, or writable again
+ * @target: a live target, its power_lock held
+ * @ro: whether it shall be read-only
+ *
+ * The block layer refuses writes of such a disk, but lets a file system that was mounted before
+ * go on writing.  So a disk becomes read-only only while nobody has it open.
+ *
+ * Context: process, may sleep.
+ *
+ * Return: 0; for a disk that shall be read-only, -EBUSY if it is and stays open, -ERESTARTSYS if a
+ * signal ends the wait for that.
+ */
+VISIBLE_IF_KUNIT int mybrd_set_target_ro(struct mybrd_target *target, bool ro)
+{
+	struct gendisk *disk = target->disk;
+	int err = ro ? mybrd_claim(target) : 0;
+
+	if (err)
+		return err;
+	/* This sends an event, and a listener may open the disk at once: not before it may. */
+	mutex_lock(&disk->open_mutex);
+	set_disk_ro(disk, ro);
+	target->claimed = false;
+	mutex_unlock(&disk->open_mutex);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(mybrd_set_target_ro);
 
 static void mybrd_empty_target(struct mybrd_target *target)
 {
@@ -3604,26 +3687,25 @@ static void mybrd_unclaim_changed(struct mybrd_target *target)
  *
  * Context: process, may sleep.
  *
- * Return: 0; -EBUSY if the disk is open; -ENOENT if the origin is gone; -EINVAL if it has
- * become larger; -ENOSPC if it has more than the disk's limit allows for; -ENOMEM if there is no
- * memory.  The disk is empty after -ENOMEM, and after -ENOSPC if the origin took more pages
- * meanwhile.
+ * Return: 0; -EBUSY if the disk is and stays open; -ERESTARTSYS if a signal ends the wait for that;
+ * -ENOENT if the origin is gone; -EINVAL if it has become larger; -ENOSPC if it has more than the
+ * disk's limit allows for; -ENOMEM if there is no memory.  The disk is empty after -ENOMEM, and
+ * after -ENOSPC if the origin took more pages meanwhile.
  */
 VISIBLE_IF_KUNIT int mybrd_reset_target(struct mybrd_target *target)
 {
 	int err;
 
 	lockdep_assert_held(&target->power_lock);
-	mutex_lock(&mybrd_clone_lock);
 	err = mybrd_claim(target);
 	if (err)
-		goto unlock;
+		return err;
+	mutex_lock(&mybrd_clone_lock);
 	if (*target->config.clone_of)
 		err = mybrd_clone_origin(target);
 	else
 		mybrd_empty_target(target);
 	mybrd_unclaim_changed(target);
-unlock:
 	mutex_unlock(&mybrd_clone_lock);
 	return err;
 }
@@ -3681,7 +3763,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_cut_target);
  *
  * Context: process, may sleep.
  *
- * Return: 0; -EBUSY if the disk is still open: what it has cached may be lost.
+ * Return: 0; -EBUSY if the disk is and stays open: what it has cached may be lost; -ERESTARTSYS if
+ * a signal ends the wait for that.
  */
 VISIBLE_IF_KUNIT int mybrd_restore_target(struct mybrd_target *target)
 {
@@ -3731,7 +3814,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_unplug_target);
  *
  * Context: process, may sleep.
  *
- * Return: 0; -EBUSY if somebody still has the disk open.
+ * Return: 0; -EBUSY if the disk is and stays open; -ERESTARTSYS if a signal ends the wait for that.
  */
 VISIBLE_IF_KUNIT int mybrd_reap_target(struct mybrd_target *target)
 {
@@ -4144,13 +4227,13 @@ VISIBLE_IF_KUNIT int mybrd_parse_bytes(const char *text, u64 *bytes)
 }
 EXPORT_SYMBOL_IF_KUNIT(mybrd_parse_bytes);
 
-static int mybrd_parse_uint(const char *name, const char *text, unsigned int max,
+static int mybrd_parse_uint(const char *name, const char *text, unsigned int min, unsigned int max,
 			    unsigned int *value)
 {
 	unsigned int v;
 
-	if (kstrtouint(text, 10, &v) || !v || v > max)
-		return mybrd_bad_value(name, text, "a number from 1 to %u", max);
+	if (kstrtouint(text, 10, &v) || v < min || v > max)
+		return mybrd_bad_value(name, text, "a number from %u to %u", min, max);
 	*value = v;
 	return 0;
 }
@@ -4210,6 +4293,13 @@ static int mybrd_parse_discard(const char *text, struct mybrd_config *config)
 	return 0;
 }
 
+static int mybrd_parse_ro(const char *text, struct mybrd_config *config)
+{
+	if (kstrtobool(text, &config->ro))
+		return mybrd_bad_value("ro", text, "0 or 1");
+	return 0;
+}
+
 static int mybrd_parse_write_cache(const char *text, struct mybrd_config *config)
 {
 	if (kstrtobool(text, &config->write_cache))
@@ -4263,12 +4353,13 @@ static int mybrd_parse_queue_mode(const char *text, struct mybrd_config *config)
 
 static int mybrd_parse_submit_queues(const char *text, struct mybrd_config *config)
 {
-	return mybrd_parse_uint("submit_queues", text, nr_cpu_ids, &config->submit_queues);
+	return mybrd_parse_uint("submit_queues", text, 1, nr_cpu_ids, &config->submit_queues);
 }
 
 static int mybrd_parse_hw_queue_depth(const char *text, struct mybrd_config *config)
 {
-	return mybrd_parse_uint("hw_queue_depth", text, BLK_MQ_MAX_DEPTH, &config->hw_queue_depth);
+	return mybrd_parse_uint("hw_queue_depth", text, 1, BLK_MQ_MAX_DEPTH,
+				&config->hw_queue_depth);
 }
 
 /*
@@ -4281,7 +4372,7 @@ MODULE_PARM_DESC(size, "bytes on each RAM disk, a multiple of blocksize; takes K
 
 static char *mybrd_nr_devices_arg = "1";
 module_param_named(nr_devices, mybrd_nr_devices_arg, charp, 0444);
-MODULE_PARM_DESC(nr_devices, "RAM disks to make at load: mybrd, mybrd-1, mybrd-2, ... (1 to 256, default: 1)");
+MODULE_PARM_DESC(nr_devices, "RAM disks to make at load: mybrd, mybrd-1, mybrd-2, ... (0 to 256, default: 1)");
 
 static char *mybrd_blocksize_arg = "512";
 module_param_named(blocksize, mybrd_blocksize_arg, charp, 0444);
@@ -4348,7 +4439,7 @@ static int mybrd_parse_params(unsigned int *nr)
 	err = mybrd_parse_blocksize(mybrd_blocksize_arg, &mybrd_defaults) ?:
 	      mybrd_parse_size(mybrd_size_arg, &mybrd_defaults) ?:
 	      mybrd_parse_queue_mode(mybrd_queue_mode_arg, &mybrd_defaults) ?:
-	      mybrd_parse_uint("nr_devices", mybrd_nr_devices_arg, MYBRD_MAX_DEVICES, nr) ?:
+	      mybrd_parse_uint("nr_devices", mybrd_nr_devices_arg, 0, MYBRD_MAX_DEVICES, nr) ?:
 	      mybrd_apply_total_limit(mybrd_total_limit_arg);
 	/* A default is not what the user has set for one target. */
 	mybrd_defaults.size_set = false;
@@ -4371,6 +4462,9 @@ static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_conf
 {
 	if (config->size != target->config.size)
 		return target->state == MYBRD_ON ? mybrd_resize_target(target, config->size) :
+						   -ENODEV;
+	if (config->ro != target->config.ro)
+		return target->state == MYBRD_ON ? mybrd_set_target_ro(target, config->ro) :
 						   -ENODEV;
 	WRITE_ONCE(target->store.max_pages, mybrd_limit_pages(config->mem_limit));
 	return 0;
@@ -4440,6 +4534,7 @@ MYBRD_CFG_ATTR(mem_limit, true, "%llu", config->mem_limit);
 MYBRD_CFG_ATTR(clone_of, false, "%s", config->clone_of);
 MYBRD_CFG_ATTR(blocksize, false, "%u", config->blocksize);
 MYBRD_CFG_ATTR(discard, false, "%d", config->discard);
+MYBRD_CFG_ATTR(ro, true, "%d", config->ro);
 MYBRD_CFG_ATTR(write_cache, false, "%d", config->write_cache);
 MYBRD_CFG_ATTR(home_node, false, "%d", config->home_node);
 MYBRD_CFG_ATTR(queue_mode, false, "%s", mybrd_queue_modes[config->queue_mode]);
@@ -4586,6 +4681,7 @@ static struct configfs_attribute *mybrd_cfg_item_attrs[] = {
 	&mybrd_cfg_attr_size,
 	&mybrd_cfg_attr_blocksize,
 	&mybrd_cfg_attr_discard,
+	&mybrd_cfg_attr_ro,
 	&mybrd_cfg_attr_mem_limit,
 	&mybrd_cfg_attr_home_node,
 	&mybrd_cfg_attr_queue_mode,

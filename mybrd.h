@@ -10,7 +10,7 @@
  *					has a disk
  *   mybrd_clone_lock	mutex		cloning from a disk, resizing it and resetting it
  *   disk->open_mutex	mutex		the block layer's; ->claimed, which keeps
- *					openers out
+ *					openers out, and ->claimer
  *   frozen queue	block layer	setting ->cow, adding shares of pages, the capacity
  *   mybrd_targets_lock	mutex		changes of the list of live targets, and the
  *					names that are taken
@@ -231,6 +231,7 @@ enum mybrd_queue_mode {
  * @queue_mode: which front end takes the I/O
  * @home_node: NUMA node of the data pages, or NUMA_NO_NODE for the writer's
  * @discard: whether the disk takes discards
+ * @ro: whether the disk is read-only
  * @write_cache: whether it has a volatile write cache
  * @size_set: the user has set @size; a clone's follows that of its origin otherwise
  * @clone_of: the target whose content the disk starts with, or empty
@@ -244,6 +245,7 @@ struct mybrd_config {
 	enum mybrd_queue_mode	queue_mode;
 	int			home_node;
 	bool			discard;
+	bool			ro;
 	bool			write_cache;
 	bool			size_set;
 	char			clone_of[MYBRD_NAME_MAX + 1];
@@ -291,6 +293,8 @@ enum mybrd_state {
  * @config: what the target is, or will be at power on
  * @state: whether it has a disk, and power
  * @claimed: nobody may open the disk; under disk->open_mutex
+ * @claimer: completed, with @claimed set, when the last one closes the disk; NULL if nobody
+ *	waits for that; under disk->open_mutex
  * @item: the configfs directory, unused for targets made at load
  * @origin_name: @config's clone_of at power on; fixed until the last reference is dropped
  * @name: unique; fixed at creation
@@ -311,6 +315,7 @@ struct mybrd_target {
 	struct mybrd_config	config;
 	enum mybrd_state	state;
 	bool			claimed;
+	struct completion	*claimer;
 	struct config_item	item;
 	char			origin_name[MYBRD_NAME_MAX + 1];
 	char			name[MYBRD_NAME_MAX + 1];
@@ -345,6 +350,7 @@ struct mybrd_target *mybrd_find_target(const char *name);
 void mybrd_put_target(struct mybrd_target *target);
 void mybrd_remove_targets(struct list_head *doomed);
 int mybrd_resize_target(struct mybrd_target *target, u64 size);
+int mybrd_set_target_ro(struct mybrd_target *target, bool ro);
 int mybrd_reset_target(struct mybrd_target *target);
 int mybrd_cut_target(struct mybrd_target *target, struct mybrd_cut *cut);
 int mybrd_restore_target(struct mybrd_target *target);

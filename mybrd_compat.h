@@ -101,17 +101,25 @@ static bool mybrd_writes_back(struct request_queue *q)
 #endif
 
 static int mybrd_open_disk(struct gendisk *disk);
+static void mybrd_close_disk(struct gendisk *disk);
 
 #if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
 static int mybrd_open(struct block_device *bdev, fmode_t mode)
 {
 	return mybrd_open_disk(bdev->bd_disk);
 }
+
+static void mybrd_release(struct gendisk *disk, fmode_t mode)
+{
+	mybrd_close_disk(disk);
+}
 #else
 static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
 {
 	return mybrd_open_disk(disk);
 }
+
+#define mybrd_release		mybrd_close_disk
 #endif
 
 /*

@@ -7,6 +7,7 @@
  */
 #include <linux/poison.h>
 #include <linux/rculist.h>
+#include <linux/sched/signal.h>
 #include <linux/version.h>
 
 #include "common.h"
@@ -498,27 +499,40 @@ static int resize(struct mybrd_target *target, u64 size)
 	return err;
 }
 
+/* Open the disk, exclusively if there is a holder. */
 #if KERNEL_VERSION(6, 9, 0) > LINUX_VERSION_CODE
-static void *open_by_dev(dev_t dev)
+static void *open_for(dev_t dev, void *holder)
 {
-	return blkdev_get_by_dev(dev, FMODE_READ, NULL);
+	return blkdev_get_by_dev(dev, FMODE_READ | (holder ? FMODE_EXCL : 0), holder);
 }
 
 static void close_disk(void *opener)
 {
 	blkdev_put(opener, FMODE_READ);
 }
-#else
-static void *open_by_dev(dev_t dev)
+
+static void close_exclusive(void *opener)
 {
-	return bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+	blkdev_put(opener, FMODE_READ | FMODE_EXCL);
+}
+#else
+static void *open_for(dev_t dev, void *holder)
+{
+	return bdev_file_open_by_dev(dev, BLK_OPEN_READ, holder, NULL);
 }
 
 static void close_disk(void *opener)
 {
 	bdev_fput(opener);
 }
+
+#define close_exclusive		close_disk
 #endif
+
+static void *open_by_dev(dev_t dev)
+{
+	return open_for(dev, NULL);
+}
 
 /* Open the disk as a program does. */
 static void *open_disk(struct kunit *test, struct mybrd_target *target)
@@ -690,6 +704,278 @@ static void shrinking_of_an_open_disk(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, target->store.nr_pages, 1UL);
 }
 
+/*
+ * What needs the disk to itself claims it, which waits a second for others to close it.
+ */
+
+#define SHORT_MS	500	/* less than that */
+#define LONG_MS		5000	/* more, also on a slow machine */
+
+static int shrink(struct mybrd_target *target)
+{
+	return mybrd_resize_target(target, PAGE_SIZE);
+}
+
+static int make_read_only(struct mybrd_target *target)
+{
+	return mybrd_set_target_ro(target, true);
+}
+
+static const struct claim_case {
+	const char *name;
+	int (*claim)(struct mybrd_target *target);
+	bool cut;	/* it comes after a power cut */
+} claim_cases[] = {
+	{ "shrink", shrink },
+	{ "read-only", make_read_only },
+	{ "reset", mybrd_reset_target },
+	{ "power after a cut", mybrd_restore_target, .cut = true },
+};
+
+NAMED_PARAM(claim);
+
+/* Do what needs the disk to itself, in a thread that gets SIGUSR1. */
+struct claim {
+	struct mybrd_target *target;
+	int (*claim)(struct mybrd_target *target);
+};
+
+static int claim_thread(void *arg)
+{
+	struct claim *claim = arg;
+	int err;
+
+	allow_signal(SIGUSR1);
+	mutex_lock(&claim->target->power_lock);
+	err = claim->claim(claim->target);
+	mutex_unlock(&claim->target->power_lock);
+	return err;
+}
+
+static struct thread *claim_start(struct kunit *test, struct mybrd_target *target,
+				  int (*what)(struct mybrd_target *target))
+{
+	struct claim *claim = alloc_for(test, sizeof(*claim));
+
+	claim->target = target;
+	claim->claim = what;
+	return thread_start(test, claim_thread, claim);
+}
+
+/* Have the disk open until the case says so, or for LONG_MS. */
+struct opener {
+	struct mybrd_target *target;
+	void *holder;		/* not NULL: exclusively */
+	struct completion has_it;
+	struct completion close;
+};
+
+static int opener_thread(void *arg)
+{
+	struct opener *opener = arg;
+	void *file = open_for(disk_devt(opener->target->disk), opener->holder);
+	bool opened = !IS_ERR_OR_NULL(file);
+
+	complete(&opener->has_it);
+	wait_for_completion_timeout(&opener->close, msecs_to_jiffies(LONG_MS));
+	if (opened && opener->holder)
+		close_exclusive(file);
+	else if (opened)
+		close_disk(file);
+	return opened ? 0 : -ENXIO;
+}
+
+static struct opener *opener_start(struct kunit *test, struct mybrd_target *target, void *holder,
+				   struct thread **thread)
+{
+	struct opener *opener = alloc_for(test, sizeof(*opener));
+
+	opener->target = target;
+	opener->holder = holder;
+	init_completion(&opener->has_it);
+	init_completion(&opener->close);
+	*thread = thread_start(test, opener_thread, opener);
+	wait_for_completion(&opener->has_it);
+	return opener;
+}
+
+static bool can_be_opened(struct mybrd_target *target)
+{
+	void *file = open_by_dev(disk_devt(target->disk));
+
+	if (IS_ERR_OR_NULL(file))
+		return false;
+	close_disk(file);
+	return true;
+}
+
+/* Somebody closes the disk in time, and then it is claimed at once. */
+static void claim_of_a_disk_that_is_closed_soon(struct kunit *test)
+{
+	const struct claim_case *param = test->param_value;
+	struct mybrd_target *target = add_full_target(test);
+	struct mybrd_cut cut = { .how = MYBRD_CUT_KEEP };
+	struct thread *thread, *claim;
+	struct opener *opener;
+	bool early;
+
+	opener = opener_start(test, target, NULL, &thread);
+	mutex_lock(&target->power_lock);
+	if (param->cut)
+		KUNIT_EXPECT_EQ(test, mybrd_cut_target(target, &cut), 0);
+	mutex_unlock(&target->power_lock);
+	claim = claim_start(test, target, param->claim);
+	early = ends_early(claim);
+	complete(&opener->close);
+	KUNIT_EXPECT_EQ(test, thread_join(thread), 0);
+	KUNIT_EXPECT_EQ(test, thread_join(claim), 0);
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_FALSE(test, target->claimed);
+	KUNIT_EXPECT_TRUE(test, can_be_opened(target));
+}
+
+/* Of two that have the disk open, the first one to close it does not give it away. */
+static void claim_of_a_disk_that_two_have_open(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	struct thread *threads[2], *claim;
+	struct opener *openers[2];
+	bool early;
+
+	openers[0] = opener_start(test, target, NULL, &threads[0]);
+	openers[1] = opener_start(test, target, NULL, &threads[1]);
+	claim = claim_start(test, target, shrink);
+	complete(&openers[0]->close);
+	thread_join(threads[0]);
+	early = !comes_true(disk_openers(target->disk) == 1) || ends_early(claim);
+	complete(&openers[1]->close);
+	thread_join(threads[1]);
+	KUNIT_EXPECT_EQ(test, thread_join(claim), 0);
+	KUNIT_EXPECT_FALSE(test, early);
+}
+
+/*
+ * Somebody keeps the disk open: -EBUSY after a second.  Others may open it meanwhile, and when it
+ * is closed later.
+ */
+static void claim_of_a_disk_that_stays_open(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	struct thread *thread, *claim;
+	unsigned long start = jiffies;
+	struct opener *opener;
+	unsigned int took;
+	bool opened;
+
+	opener = opener_start(test, target, NULL, &thread);
+	claim = claim_start(test, target, shrink);
+	opened = !ends_early(claim) && can_be_opened(target);
+	KUNIT_EXPECT_EQ(test, thread_join(claim), -EBUSY);
+	took = jiffies_to_msecs(jiffies - start);
+	complete(&opener->close);
+	thread_join(thread);
+
+	KUNIT_EXPECT_TRUE(test, opened);
+	KUNIT_EXPECT_GE(test, took, 900U);
+	KUNIT_EXPECT_LT(test, took, (unsigned int)LONG_MS);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
+	KUNIT_EXPECT_TRUE(test, comes_true(!disk_openers(target->disk)));
+	KUNIT_EXPECT_FALSE(test, target->claimed);
+	KUNIT_EXPECT_TRUE(test, can_be_opened(target));
+}
+
+/* A file system, or a disk made of disks, has the disk open exclusively: -EBUSY at once. */
+static void claim_of_a_disk_that_has_a_holder(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	struct opener *opener;
+	struct thread *thread;
+	unsigned long start;
+	unsigned int took;
+
+	opener = opener_start(test, target, target, &thread);
+	start = jiffies;
+	KUNIT_EXPECT_EQ(test, resize(target, PAGE_SIZE), -EBUSY);
+	took = jiffies_to_msecs(jiffies - start);
+	complete(&opener->close);
+	KUNIT_EXPECT_EQ(test, thread_join(thread), 0);
+
+	KUNIT_EXPECT_LT(test, took, (unsigned int)SHORT_MS);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
+}
+
+/* A signal ends the wait, and the disk is as before. */
+static void claim_that_gets_a_signal(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	struct thread *thread, *claim;
+	struct opener *opener;
+	unsigned long start;
+	unsigned int took;
+	bool early;
+
+	opener = opener_start(test, target, NULL, &thread);
+	claim = claim_start(test, target, shrink);
+	early = ends_early(claim);
+	start = jiffies;
+	if (!early)
+		send_sig(SIGUSR1, claim->task, 1);
+	KUNIT_EXPECT_EQ(test, thread_join(claim), -ERESTARTSYS);
+	took = jiffies_to_msecs(jiffies - start);
+	complete(&opener->close);
+	thread_join(thread);
+
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_LT(test, took, (unsigned int)SHORT_MS);
+	KUNIT_EXPECT_EQ(test, target->store.nr_pages, RESIZE_PAGES);
+	KUNIT_EXPECT_FALSE(test, target->claimed);
+	KUNIT_EXPECT_TRUE(test, can_be_opened(target));
+}
+
+/* While a claim waits, another disk can be resized and cloned. */
+static void claim_beside_another_disk(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test);
+	struct mybrd_target *other = add_target(test, "other", &config);
+	struct mybrd_config clone = config;
+	struct thread *thread, *claim;
+	struct opener *opener;
+	bool waits;
+
+	strscpy(clone.clone_of, "other", sizeof(clone.clone_of));
+	opener = opener_start(test, target, NULL, &thread);
+	claim = claim_start(test, target, shrink);
+	waits = !ends_early(claim);
+	KUNIT_EXPECT_EQ(test, resize(other, 2 * config.size), 0);
+	clone.size = 2 * config.size;
+	add_target(test, "clone", &clone);
+	waits &= !thread_is_done(claim);
+	complete(&opener->close);
+	thread_join(thread);
+	KUNIT_EXPECT_EQ(test, thread_join(claim), 0);
+	KUNIT_EXPECT_TRUE(test, waits);
+}
+
+/* A read-only disk takes no write, from the start or from later on, and is read as before. */
+static void writes_of_a_read_only_disk(struct kunit *test)
+{
+	struct mybrd_target *target = add_full_target(test), *other;
+	struct mybrd_config ro = config;
+
+	mutex_lock(&target->power_lock);
+	KUNIT_EXPECT_EQ(test, mybrd_set_target_ro(target, true), 0);
+	KUNIT_EXPECT_TRUE(test, get_disk_ro(target->disk));
+	KUNIT_EXPECT_FALSE(test, target->claimed);
+	KUNIT_EXPECT_EQ(test, mybrd_set_target_ro(target, false), 0);
+	KUNIT_EXPECT_FALSE(test, get_disk_ro(target->disk));
+	mutex_unlock(&target->power_lock);
+	expect_bytes(test, target, RESIZE_SIZE);
+
+	ro.ro = true;
+	other = add_target(test, "other", &ro);
+	KUNIT_EXPECT_TRUE(test, get_disk_ro(other->disk));
+}
+
 static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(find_an_added_target),
 	KUNIT_CASE(references_of_find_and_put),
@@ -709,6 +995,13 @@ static struct kunit_case targets_test_cases[] = {
 	KUNIT_CASE(growing_beside_a_discard),
 	KUNIT_CASE_PARAM(shrinking_and_growing, shrink_gen_params),
 	KUNIT_CASE(shrinking_of_an_open_disk),
+	KUNIT_CASE_PARAM(claim_of_a_disk_that_is_closed_soon, claim_gen_params),
+	KUNIT_CASE(claim_of_a_disk_that_two_have_open),
+	KUNIT_CASE(claim_of_a_disk_that_stays_open),
+	KUNIT_CASE(claim_of_a_disk_that_has_a_holder),
+	KUNIT_CASE(claim_that_gets_a_signal),
+	KUNIT_CASE(claim_beside_another_disk),
+	KUNIT_CASE(writes_of_a_read_only_disk),
 	{}
 };
 

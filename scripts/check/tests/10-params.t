@@ -36,7 +36,7 @@ for value in 0 -1 -512 -1G 1Gx 1GG x K 1000 513 99999999999G 16E 17179869185G 16
 done
 bad size 5632 blocksize=4096	# a multiple of 512, not of the block size
 bad size 512 blocksize=1024
-for value in 0 -1 257 1000000 4294967297 99999999999999999999 two 1x ''; do
+for value in -1 257 1000000 4294967297 99999999999999999999 two 1x ''; do
 	bad nr_devices "$value"
 done
 for value in 0 -512 1 256 511 513 1000 1536 3072 4095 8192 1073741824 4294967808 512x 4Kx ''; do

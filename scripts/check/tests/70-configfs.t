@@ -8,7 +8,7 @@
 set -u
 . "$(dirname "$0")/configfs.sh"
 
-attrs=(size blocksize discard mem_limit home_node queue_mode submit_queues hw_queue_depth power disk)
+attrs=(size blocksize discard ro mem_limit home_node queue_mode submit_queues hw_queue_depth power disk)
 show() { (cd "$cfs/$1" && grep -H . "${attrs[@]}" | tr ':\n' '= '); }
 queue=/sys/block/mybrd-a/queue
 
@@ -16,7 +16,7 @@ queue=/sys/block/mybrd-a/queue
 load
 no_udev
 mkdir $cfs/a
-is "$(show a)" "size=1073741824 blocksize=512 discard=1 mem_limit=0 home_node=-1 queue_mode=bio \
+is "$(show a)" "size=1073741824 blocksize=512 discard=1 ro=0 mem_limit=0 home_node=-1 queue_mode=bio \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "mkdir makes a target with the defaults"
 files=$(cd $cfs/a && printf '%s\n' * | sort)
 is "$files" "$(printf '%s\n' "${attrs[@]}" clone_of reset write_cache cut state | sort)" "it has these attributes"
@@ -25,7 +25,7 @@ ok "no disk is there before it is powered" [ ! -e /dev/mybrd-a -a ! -e /sys/bloc
 rmdir $cfs/a
 load size=96M blocksize=2048 queue_mode=mq
 mkdir $cfs/a
-is "$(show a)" "size=100663296 blocksize=2048 discard=1 mem_limit=0 home_node=-1 queue_mode=mq \
+is "$(show a)" "size=100663296 blocksize=2048 discard=1 ro=0 mem_limit=0 home_node=-1 queue_mode=mq \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "size, blocksize and queue_mode follow the module's"
 rmdir $cfs/a
 
@@ -35,6 +35,19 @@ is "$(ls $cfs)" features "targets made at load are not in configfs"
 refused "and their names are taken" "File exists" mkdir $cfs/1
 refused "the default one's too" "File exists" mkdir $cfs/mybrd
 refused "features can't be written" "denied|Invalid|error|not permitted" dd if=/dev/zero of=$cfs/features bs=1 count=1
+
+# All of them can be: the default one, too.
+load nr_devices=0
+is "$(ls $cfs) $(awk 'NR > 1' "$debugfs/targets") $(ls -d /dev/mybrd* /sys/block/mybrd* 2>/dev/null)" "features  " \
+	"nr_devices=0 makes no disk"
+ok "mkdir mybrd, power=1" target mybrd size=8M
+is "$(blockdev --getsize64 /dev/mybrd) $(get mybrd disk)" "8388608 mybrd" "makes /dev/mybrd"
+ok "beside another one" target a size=8M
+ok "which can be its clone" sh -c "echo 0 >$cfs/a/power && echo mybrd >$cfs/a/clone_of && echo 1 >$cfs/a/power"
+ok "both go" remove a mybrd
+is "$(ls -d /dev/mybrd* /sys/block/mybrd* 2>/dev/null)" "" "and nothing of them is left"
+ok "rmmod without a disk" rmmod mybrd
+load size=64M nr_devices=2
 
 # Power on: the node is there before the write returns; off: it is gone.
 mkdir $cfs/a
@@ -130,6 +143,7 @@ bad=(
 	"size:0,1000,1Gx,-1,16E,1 G, "
 	"blocksize:513,8192,4K,0"
 	"discard:2,maybe"
+	"ro:2,maybe"
 	"mem_limit:-1,10%,1.5G"
 	"home_node:-2,1023,x"
 	"queue_mode:rq,mqq"
@@ -162,7 +176,8 @@ is "$lines" 1 "and one line"
 set_ a power 0
 ok "rmdir" rmdir $cfs/a
 
-# Opening and powering race: whoever is late gets EBUSY, or finds no disk.
+# Opening and powering race: whoever is late gets EBUSY, or finds no disk. Power waits for those
+# who have it open for a moment, and every tenth has it open for longer than that.
 # race WHAT SECONDS NAME...: do that to one of the names, or all kinds of things ("mix"), again and
 # again. Prints how often it came to which end.
 race() {
@@ -182,7 +197,14 @@ race() {
 		on) op put "$cfs/$name/power" 1 ;;
 		off) op put "$cfs/$name/power" 0 ;;
 		size) op put "$cfs/$name/size" $((RANDOM % 2 + 1))M ;;
-		open) op peek "/dev/mybrd-$name" ;;
+		open)
+			if [ $((RANDOM % 10)) != 0 ] || [ "$what" = mix ]; then
+				op peek "/dev/mybrd-$name"
+			elif op open "/dev/mybrd-$name"; then
+				op nap 1500
+				op close
+			fi
+			;;
 		esac
 		key="$act $said"
 		ends[$key]=$((${ends[$key]:-0} + 1))

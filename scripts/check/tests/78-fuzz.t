@@ -146,12 +146,12 @@ is_good() {
 	blocksize)
 		[[ $text =~ ^[+]?0*(512|1024|2048|4096)$newline ]] && ((${4:-0} % BASH_REMATCH[1] == 0))
 		;;
-	discard | power) [[ ${text,,} =~ ^([ytnf01$also]|on|of) ]] ;;
+	discard | ro | power) [[ ${text,,} =~ ^([ytnf01$also]|on|of) ]] ;;
 	home_node) [[ $text =~ ^([-+]?0+|-0*1)$newline ]] ;;
 	queue_mode) [[ $text =~ ^(bio|mq)$newline ]] ;;
 	submit_queues) number "$text" 1 "$cpus" ;;
 	hw_queue_depth) number "$text" 1 10240 ;;
-	nr_devices) number "$text" 1 256 ;;
+	nr_devices) number "$text" 0 256 ;;
 	module_limit)
 		{ [[ $text =~ ^([0-9]{1,3})%$newline ]] && ((10#${BASH_REMATCH[1]} >= 1 && 10#${BASH_REMATCH[1]} <= 100)); } ||
 			bytes_of "$text"
@@ -195,7 +195,7 @@ mkdir $cfs/f
 logged
 
 # Off: everything can change. What power=1 makes of it is seen below.
-names=(size blocksize discard mem_limit home_node queue_mode submit_queues hw_queue_depth)
+names=(size blocksize discard ro mem_limit home_node queue_mode submit_queues hw_queue_depth)
 for name in "${names[@]}"; do
 	strings 40
 	for text in "${strings[@]}"; do
@@ -209,7 +209,7 @@ done
 verdict "attributes of a target that is off"
 
 # On: what can't change is EBUSY, a line too.
-for setting in size=1M blocksize=512 queue_mode=mq submit_queues=1 hw_queue_depth=8 mem_limit=0 home_node=-1 discard=1; do
+for setting in size=1M blocksize=512 queue_mode=mq submit_queues=1 hw_queue_depth=8 mem_limit=0 home_node=-1 discard=1 ro=0; do
 	set_ f ${setting%=*} ${setting#*=}
 done
 logged
@@ -217,7 +217,7 @@ op put $cfs/f/power 1
 is "$said" ok "power=1 after all that"
 for name in "${names[@]}" power; do
 	case $name in
-	size | mem_limit | power) live=ok ;;
+	size | mem_limit | ro | power) live=ok ;;
 	*) live=EBUSY ;;
 	esac
 	strings 40
