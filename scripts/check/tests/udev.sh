@@ -30,7 +30,7 @@ takes() {
 		start=$(now_ms)
 		op "$@"
 		took=$(($(now_ms) - start))
-		[ "$said" = "$error" ] && [ $took -gt "$last" ] || break
+		[[ $said = "$error" && $took -gt $last ]] || break
 		diag "$what: $took ms at try $try"
 	done
 	is "$said" "$error" "$what"
