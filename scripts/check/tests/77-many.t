@@ -83,5 +83,5 @@ for pid in "${pids[@]}"; do
 done
 is "$failed" "" "they can all be removed again"
 diag "removing $many targets, eight at a time: $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
-is "$(find $cfs -mindepth 1 -type d) $(find /dev -name 'mybrd-*')" " " "and nothing of them is left"
+is "$(find $cfs -mindepth 1 -type d) $(find /dev -maxdepth 1 -name 'mybrd-*')" " " "and nothing of them is left"
 done_testing
