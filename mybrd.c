@@ -2730,7 +2730,7 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
 				 unsigned int bytes, struct mybrd_wait *wait)
 {
 	struct mybrd_spare none;	/* no pages, but what it waits for */
-	bool flushed = false;
+	bool flushed = false, last_try = false;
 	int err;
 
 	mybrd_spare_init(&none, store, mybrd_write_gfp(bio, false));
@@ -2749,9 +2749,16 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
 			none.refused = wait->refused;
 			none.since = jiffies;
 		}
-		if (wait->in_vain || !mybrd_wait_for_pages(&none))
+		if (!wait->in_vain && mybrd_wait_for_pages(&none)) {
+			last_try = false;
+			continue;
+		}
+		if (wait->in_vain || last_try)
 			break;
-		flushed = false;
+		/* Pages may have arrived since the change was refused: see mybrd_try_for_holes(). */
+		spin_lock(&store->lock);
+		spin_unlock(&store->lock);
+		last_try = true;
 	}
 	wait->in_vain |= none.slept > 0;
 	return -ENOSPC;
@@ -3622,8 +3629,9 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_resize_target);
  * @target: a live target, its power_lock held
  * @ro: whether it shall be read-only
  *
- * The block layer refuses writes of such a disk, but lets a file system that was mounted before
- * go on writing.  So a disk becomes read-only only while nobody has it open.
+ * The block layer refuses to open such a disk for writing, and refuses writes of those who have it
+ * open.  It lets a file system that was mounted before go on writing, and drivers above that do
+ * not ask.  So a disk becomes read-only only while nobody has it open.
  *
  * Context: process, may sleep.
  *
@@ -3668,14 +3676,15 @@ static void mybrd_unclaim_changed(struct mybrd_target *target)
 	invalidate_disk(disk);
 	set_capacity(disk, capacity);
 	set_bit(GD_NEED_PART_SCAN, &disk->state);
+	/* A listener that hears of a partition waits for open_mutex, and may open the disk then. */
+	mutex_lock(&disk->open_mutex);
 	if (xa_find_after(&disk->part_tbl, &partno, ULONG_MAX, XA_PRESENT)) {
-		mutex_lock(&disk->open_mutex);
 		bdev_disk_changed(disk, false);
 		/* The last close forgets what the page cache has.  Nobody has opened the disk. */
 		invalidate_bdev(disk->part0);
-		mutex_unlock(&disk->open_mutex);
 	}
-	mybrd_unclaim(target);
+	target->claimed = false;
+	mutex_unlock(&disk->open_mutex);
 	kobject_uevent(&disk_to_dev(disk)->kobj, KOBJ_CHANGE);
 }
 
