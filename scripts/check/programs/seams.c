@@ -2165,8 +2165,8 @@ static bool check_event(const struct event *e)
 		must_end = must_end && !(there && begin && begin < e->end);
 	}
 	/*
-	 * The block layer sends no flush to a disk without a cache.  Above one, a loop device hears of
-	 * what it could not write back, and only one fsync is told of that.
+	 * The block layer sends no flush to a disk without a cache.  Above one, a loop device
+	 * hears of what it could not write back, and only one fsync is told of that.
 	 */
 	dropped = e->how == FSYNC && !test->cache;
 	if (test->stack == LOOP && e->how == SYNC && !e->fua)
