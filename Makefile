@@ -67,6 +67,10 @@ timeline: ## Draw readers, grace periods and what waits for them (build/rcu-time
 story: ## Tell the same in the terminal
 	@KERNEL=$(KERNEL) scripts/show/timeline --story
 
+# Kbuild, which that calls, has a Q of its own.
+rcu: ## Answer a question about RCU by an experiment (Q=1 to 14, doc/rcu-questions.md)
+	@env -u Q -u MAKEFLAGS scripts/show/rcu $(Q)
+
 lint: ## Check the sources: checkpatch, sparse, kernel-doc, shellcheck, manual
 	@scripts/check/lint
 
@@ -109,5 +113,5 @@ help: ## This list
 
 .PHONY: modules demo quick soak crash-test check check-all check-repeat check-user check-fuzz check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	bench-user \
-	timeline story lint vm \
+	timeline story rcu lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help

@@ -7,7 +7,8 @@
  * and waits until no thread has an old copy.
  *
  * A section may be long, may sleep, and may contain sections.  It delays each grace period
- * of the process.
+ * of the process.  A signal handler must not enter one: where it interrupts rcu_read_lock(), it
+ * would take its section for an inner one, and no updater would wait for it.
  */
 #ifndef MYBRD_USER_RCU_H
 #define MYBRD_USER_RCU_H
