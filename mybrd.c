@@ -2755,7 +2755,7 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
 		}
 		if (wait->in_vain || last_try)
 			break;
-		/* Pages may have arrived since the change was refused: see mybrd_try_for_holes(). */
+		/* Pages may have arrived since the refusal: see mybrd_try_for_holes(). */
 		spin_lock(&store->lock);
 		spin_unlock(&store->lock);
 		last_try = true;
