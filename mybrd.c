@@ -3534,27 +3534,34 @@ static int mybrd_claim(struct mybrd_target *target)
 {
 	DECLARE_COMPLETION_ONSTACK(closed);
 	struct gendisk *disk = target->disk;
-	unsigned int pieces = 0;
+	unsigned int piece;
 	long left = 0;
-	bool claimed;
+	int err = 0;
 
 	lockdep_assert_held(&target->power_lock);
 	mutex_lock(&disk->open_mutex);
-	target->claimed = !disk_openers(disk);
-	if (!target->claimed && !disk->part0->bd_holder) {
-		target->claimer = &closed;
-		mutex_unlock(&disk->open_mutex);
-		while (!left && pieces++ < MYBRD_CLAIM_PIECES)
-			left = wait_for_completion_interruptible_timeout(&closed,
-									 MYBRD_CLAIM_PATIENCE);
-		mutex_lock(&disk->open_mutex);
-		target->claimer = NULL;
+	if (!disk_openers(disk)) {
+		target->claimed = true;
+		goto unlock;
 	}
-	claimed = target->claimed;
+	err = -EBUSY;
+	if (disk->part0->bd_holder)
+		goto unlock;
+
+	target->claimer = &closed;
 	mutex_unlock(&disk->open_mutex);
-	if (claimed)
-		return 0;
-	return left < 0 ? left : -EBUSY;
+	for (piece = 0; !left && piece < MYBRD_CLAIM_PIECES; piece++)
+		left = wait_for_completion_interruptible_timeout(&closed, MYBRD_CLAIM_PATIENCE);
+	mutex_lock(&disk->open_mutex);
+	target->claimer = NULL;
+	/* Somebody may have closed the disk after the wait ended: ->claimed comes first. */
+	if (target->claimed)
+		err = 0;
+	else if (left < 0)
+		err = left;
+unlock:
+	mutex_unlock(&disk->open_mutex);
+	return err;
 }
 
 static void mybrd_unclaim(struct mybrd_target *target)
