@@ -1034,6 +1034,42 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
 	return holes;
 }
 
+/* The tries of a refused write: what it waits for, since when (in jiffies), and the last one */
+struct mybrd_retry {
+	enum mybrd_refusal	waits_for;
+	unsigned long		since;
+	bool			last;
+};
+
+/*
+ * Wait for what has refused a write (->refused), if there is anything to wait for.  Returns whether
+ * it shall try again.
+ */
+static bool mybrd_try_again(struct mybrd_spare *spare, struct mybrd_retry *retry)
+{
+	if (spare->refused != retry->waits_for) {
+		retry->waits_for = spare->refused;
+		retry->since = jiffies;
+	}
+	/* An allocation that has waited by itself may have changed it. */
+	spare->since = retry->since;
+	if (mybrd_wait_for_pages(spare)) {
+		retry->last = false;
+		return true;
+	}
+	if (retry->last)
+		return false;
+	/*
+	 * Nothing is on its way any more, but pages may have arrived since the holes were counted:
+	 * count once more.  An insert changes the tree and its counters under store->lock.  So the
+	 * next walk sees each insert whose count mybrd_patience() has seen.
+	 */
+	spin_lock(&spare->store->lock);
+	spin_unlock(&spare->store->lock);
+	retry->last = true;
+	return true;
+}
+
 /*
  * Try to get a spare page for each hole and each page to copy in [first, last].  A refused write
  * counts them again while something is on its way, because another write may have filled or
@@ -1042,10 +1078,7 @@ static unsigned long mybrd_count_holes(struct mybrd_store *store, pgoff_t first,
  */
 static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t last)
 {
-	/* mybrd_alloc_spare() sets ->refused at each try: what this waits for, and since when. */
-	enum mybrd_refusal waits_for = MYBRD_NOT_REFUSED;
-	unsigned long waits_since = 0;
-	bool last_try = false;
+	struct mybrd_retry retry = {};
 
 	for (;;) {
 		unsigned long nr = mybrd_count_holes(spare->store, first, last, &spare->replaces);
@@ -1057,28 +1090,10 @@ static int mybrd_try_for_holes(struct mybrd_spare *spare, pgoff_t first, pgoff_t
 		/* Without a refusal there is nothing more to wait for. */
 		if (!err || !spare->refused)
 			return err;
-		if (spare->refused != waits_for) {
-			waits_for = spare->refused;
-			waits_since = jiffies;
-		}
-		spare->since = waits_since;
-		if (mybrd_wait_for_pages(spare)) {
-			last_try = false;
-			continue;
-		}
 		if (!mybrd_may_sleep(spare) && mybrd_patience(spare))
 			return -EAGAIN;
-		if (last_try)
+		if (!mybrd_try_again(spare, &retry))
 			return err;
-		/*
-		 * Nothing is on its way any more, but pages may have arrived since the holes
-		 * were counted: count once more.  An insert changes the tree and its counters
-		 * under store->lock.  So the next walk sees each insert whose count
-		 * mybrd_patience() has seen.
-		 */
-		spin_lock(&spare->store->lock);
-		spin_unlock(&spare->store->lock);
-		last_try = true;
 	}
 }
 
@@ -2555,11 +2570,11 @@ static gfp_t mybrd_write_gfp(const struct bio *bio, bool nowait)
 	return MYBRD_GFP;
 }
 
-/* How an I/O may wait for pages */
+/* How an I/O may wait for pages, and why it got none */
 struct mybrd_wait {
 	bool			nowait;		/* it may not sleep at all */
-	bool			in_vain;	/* a bio of the request did: do not wait again */
-	enum mybrd_refusal	refused;	/* why it did not get them */
+	bool			in_vain;	/* its request has waited: do not wait again */
+	enum mybrd_refusal	refused;	/* by what the last try was refused */
 };
 
 /*
@@ -2690,8 +2705,8 @@ static void mybrd_flush(struct mybrd_store *store)
 
 /*
  * A write, discard or zeroing of a disk with a write cache.  Only writes go on side by side.  What
- * is discarded is stable at once: the log forgets the pages first, as they leave the tree, and then
- * what was zeroed of pages that stay.
+ * is discarded is stable at once.  The undo log loses the entries of the range first, because pages
+ * leave the tree.  It loses them again afterwards, because parts of other pages were zeroed.
  */
 static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
 			       unsigned int bytes, struct mybrd_wait *wait)
@@ -2722,15 +2737,16 @@ static int mybrd_change_cached(struct mybrd_store *store, const struct bio *bio,
 }
 
 /*
- * The same, again and again if there is no memory for it: a flush gives some back, and other pages
- * may be on their way.  A refused change has changed nothing.  It waits without cache->lock, since
- * the tasks that give pages back may need that.
+ * The same, and try again if there is no memory for it: a flush gives memory back, and other pages
+ * may be on their way.  A refused change has changed nothing.  The task waits without cache->lock,
+ * because the tasks that give pages back may need it.
  */
 static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bio,
 				 unsigned int bytes, struct mybrd_wait *wait)
 {
 	struct mybrd_spare none;	/* no pages, but what it waits for */
-	bool flushed = false, last_try = false;
+	struct mybrd_retry retry = {};
+	bool flushed = false;
 	int err;
 
 	mybrd_spare_init(&none, store, mybrd_write_gfp(bio, false));
@@ -2745,20 +2761,9 @@ static int mybrd_change_or_flush(struct mybrd_store *store, const struct bio *bi
 			flushed = true;
 			continue;
 		}
-		if (none.refused != wait->refused) {
-			none.refused = wait->refused;
-			none.since = jiffies;
-		}
-		if (!wait->in_vain && mybrd_wait_for_pages(&none)) {
-			last_try = false;
-			continue;
-		}
-		if (wait->in_vain || last_try)
+		none.refused = wait->refused;
+		if (wait->in_vain || !mybrd_try_again(&none, &retry))
 			break;
-		/* Pages may have arrived since the refusal: see mybrd_try_for_holes(). */
-		spin_lock(&store->lock);
-		spin_unlock(&store->lock);
-		last_try = true;
 	}
 	wait->in_vain |= none.slept > 0;
 	return -ENOSPC;
@@ -3010,7 +3015,7 @@ static int mybrd_open_disk(struct gendisk *disk)
 	return err;
 }
 
-/* Whoever closes the disk last gives it to a claim that waits.  The caller holds open_mutex. */
+/* The last close hands the disk to a claim that waits for it.  The caller holds open_mutex. */
 static void mybrd_close_disk(struct gendisk *disk)
 {
 	struct mybrd_target *target = disk->private_data;
@@ -4000,6 +4005,12 @@ static bool mybrd_find_extent(struct mybrd_extent *extent)
 }
 
 /* The position is the index of a page. */
+static struct mybrd_extent *mybrd_extent_from(struct mybrd_extent *extent, loff_t pos)
+{
+	extent->first = pos;
+	return pos <= ULONG_MAX && mybrd_find_extent(extent) ? extent : NULL;
+}
+
 static void *mybrd_debugfs_map_start(struct seq_file *m, loff_t *pos)
 {
 	struct mybrd_extent *extent = m->private;
@@ -4007,8 +4018,7 @@ static void *mybrd_debugfs_map_start(struct seq_file *m, loff_t *pos)
 	extent->target = mybrd_find_target(file_dentry(m->file)->d_name.name);
 	if (!extent->target)
 		return ERR_PTR(-ENODEV);
-	extent->first = *pos;
-	return *pos <= ULONG_MAX && mybrd_find_extent(extent) ? extent : NULL;
+	return mybrd_extent_from(extent, *pos);
 }
 
 static void *mybrd_debugfs_map_next(struct seq_file *m, void *v, loff_t *pos)
@@ -4016,8 +4026,7 @@ static void *mybrd_debugfs_map_next(struct seq_file *m, void *v, loff_t *pos)
 	struct mybrd_extent *extent = v;
 
 	*pos = (loff_t)extent->last + 1;
-	extent->first = *pos;
-	return *pos <= ULONG_MAX && mybrd_find_extent(extent) ? extent : NULL;
+	return mybrd_extent_from(extent, *pos);
 }
 
 static void mybrd_debugfs_map_stop(struct seq_file *m, void *v)
@@ -4254,6 +4263,13 @@ static int mybrd_parse_uint(const char *name, const char *text, unsigned int min
 	return 0;
 }
 
+static int mybrd_parse_bool(const char *name, const char *text, bool *value)
+{
+	if (kstrtobool(text, value))
+		return mybrd_bad_value(name, text, "0 or 1");
+	return 0;
+}
+
 static int mybrd_parse_size(const char *text, struct mybrd_config *config)
 {
 	u64 v;
@@ -4304,23 +4320,17 @@ static int mybrd_parse_blocksize(const char *text, struct mybrd_config *config)
 
 static int mybrd_parse_discard(const char *text, struct mybrd_config *config)
 {
-	if (kstrtobool(text, &config->discard))
-		return mybrd_bad_value("discard", text, "0 or 1");
-	return 0;
+	return mybrd_parse_bool("discard", text, &config->discard);
 }
 
 static int mybrd_parse_ro(const char *text, struct mybrd_config *config)
 {
-	if (kstrtobool(text, &config->ro))
-		return mybrd_bad_value("ro", text, "0 or 1");
-	return 0;
+	return mybrd_parse_bool("ro", text, &config->ro);
 }
 
 static int mybrd_parse_write_cache(const char *text, struct mybrd_config *config)
 {
-	if (kstrtobool(text, &config->write_cache))
-		return mybrd_bad_value("write_cache", text, "0 or 1");
-	return 0;
+	return mybrd_parse_bool("write_cache", text, &config->write_cache);
 }
 
 static int mybrd_parse_cut(const char *text, struct mybrd_cut *cut)

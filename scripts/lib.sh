@@ -164,6 +164,17 @@ modules() {
 	fi
 }
 
+# mutant_module KERNEL DIR PATCH...: the module with these mutants in it, DIR/mybrd.ko
+mutant_module() {
+	local kernel=$1 dir=$2 patch
+	shift 2
+	copy_module "$dir"
+	for patch; do
+		patch -s -d "$dir" -p1 --fuzz=0 <"$patch" >"$dir.log" 2>&1 || die "$patch does not apply (log: $dir.log)"
+	done
+	modules "$("$top/scripts/vm/kernel" "$kernel")" "$dir" "$dir.log"
+}
+
 # sources SUITE...: apt source lines for Debian suites, from the archive that
 # this host's apt already uses.
 sources() {

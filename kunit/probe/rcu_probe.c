@@ -577,20 +577,6 @@ static void time_callbacks(void)
 
 static struct task_struct *keepers[2];
 
-static int keep_reading(void *unused)
-{
-	while (!kthread_should_stop()) {
-		u64 end = now_ns() + 20 * NSEC_PER_MSEC;
-
-		rcu_read_lock();
-		while (now_ns() < end)
-			cpu_relax();
-		rcu_read_unlock();
-		cond_resched();
-	}
-	return 0;
-}
-
 static int keep_waiting(void *unused)
 {
 	while (!kthread_should_stop())
@@ -600,7 +586,9 @@ static int keep_waiting(void *unused)
 
 static void keep(void)
 {
-	keepers[0] = kthread_run(keep_reading, NULL, "rcu_probe");
+	static unsigned int ms = 20;
+
+	keepers[0] = kthread_run(run_sections, &ms, "rcu_probe");
 	keepers[1] = kthread_run(keep_waiting, NULL, "rcu_probe");
 }
 
