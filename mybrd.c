@@ -85,6 +85,7 @@
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -1553,10 +1554,10 @@ static int mybrd_cow_page(struct mybrd_spare *spare, pgoff_t index)
 }
 
 /*
- * Zero the pages that [pos, end) has of the slots found, up to one that must be copied.  Returns
- * where it stopped.
+ * Zero the pages that [pos, end) has of the slots found, up to one that must be copied, or to a
+ * hole that must be filled.  Returns where it stopped.
  */
-static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots *found, u64 pos,
+static u64 mybrd_zero_slots(struct mybrd_spare *spare, const struct mybrd_slots *found, u64 pos,
 			    u64 end)
 {
 	u64 start = (u64)found->index << PAGE_SHIFT;
@@ -1571,9 +1572,9 @@ static u64 mybrd_zero_slots(struct mybrd_store *store, const struct mybrd_slots 
 		/* The tree is changing its shape: look anew. */
 		if (radix_tree_deref_retry(page))
 			break;
-		if (!page)
+		if (!page && spare->keeps_holes)
 			continue;
-		if (mybrd_must_copy(store, page))
+		if (!page || mybrd_must_copy(spare->store, page))
 			break;
 		ours = kmap_local_page(page);
 		mybrd_zero(ours + from, to - from);
@@ -1603,8 +1604,46 @@ static noinline int mybrd_zero_copy(struct mybrd_spare *spare, u64 pos, u64 end)
 }
 
 /*
- * Zero the existing pages of [pos, end), in bytes.  Holes stay holes.  Returns an error if there is
- * no memory for a page that must not be overwritten, and that @spare has no page for.
+ * Put a run of @nr spare pages into a hole.  Those that it did not insert are spare again.  Returns
+ * what mybrd_insert_run() says.
+ */
+static int mybrd_insert_spare(struct mybrd_spare *spare, pgoff_t index, struct page *page,
+			      unsigned int nr)
+{
+	int inserted = mybrd_insert_run(spare, index, page, nr);
+	unsigned int used = max(inserted, 0);
+
+	mybrd_push_spare(spare, page + used, nr - used);
+	return inserted;
+}
+
+/*
+ * Zeroing is at a hole of @hole pages that it has to fill.  *pos is behind the pages that it
+ * inserted afterwards.  The caller looks again, also if another write was first.
+ */
+static noinline int mybrd_zero_hole(struct mybrd_spare *spare, u64 *pos, unsigned long hole)
+{
+	pgoff_t index = *pos >> PAGE_SHIFT;
+	unsigned int nr = min(hole, RADIX_TREE_MAP_SIZE - (index & RADIX_TREE_MAP_MASK));
+	int inserted, err = mybrd_need_spare(spare, index);
+	struct page *page;
+	unsigned int i;
+
+	if (err || list_empty(&spare->runs))
+		return err;
+	page = mybrd_pop_spare(spare, &nr);
+	for (i = 0; i < nr; i++)
+		mybrd_zero_page(page + i);
+	inserted = mybrd_insert_spare(spare, index, page, nr);
+	if (inserted < 0)
+		return inserted;
+	*pos = max(*pos, (u64)(index + inserted) << PAGE_SHIFT);
+	return 0;
+}
+
+/*
+ * Zero [pos, end), in bytes.  Holes stay holes, or are filled with pages of zeros, as
+ * ->keeps_holes says.  Returns an error if there is no memory for a page that @spare does not have.
  */
 static int mybrd_zero_range(struct mybrd_spare *spare, u64 pos, u64 end)
 {
@@ -1615,14 +1654,21 @@ static int mybrd_zero_range(struct mybrd_spare *spare, u64 pos, u64 end)
 
 	while (more && pos < end && !err) {
 		pgoff_t first = pos >> PAGE_SHIFT;
+		unsigned long hole;
 
 		mybrd_section_begin(store, first);
 		more = mybrd_find_slots(store, first, (end - 1) >> PAGE_SHIFT, &found);
-		if (more)
-			pos = mybrd_zero_slots(store, &found, pos, end);
+		hole = spare->keeps_holes ? 0 : found.index - first;
+		if (more && !hole)
+			pos = mybrd_zero_slots(spare, &found, pos, end);
 		mybrd_section_end(store);
-		if (pos < end && store->cow && mybrd_must_copy_at(store, pos >> PAGE_SHIFT))
+		if (hole) {
+			err = mybrd_zero_hole(spare, &pos, hole);
+			more = true;
+		} else if (pos < end && store->cow &&
+			   mybrd_must_copy_at(store, pos >> PAGE_SHIFT)) {
 			err = mybrd_zero_copy(spare, pos, end);
+		}
 		if (mybrd_may_sleep(spare))
 			cond_resched();
 	}
@@ -1652,18 +1698,28 @@ static void mybrd_whole_pages(u64 pos, u64 end, u64 *first, u64 *stop)
 }
 
 /*
- * Make [pos, end) read as zeros.  If there is no memory for that, nothing changes.  The pages that
- * lie in it whole are freed, unless @keep.  The caller ends @spare.
+ * Write zeros to [pos, end), as a write of data would: there is a page for each index afterwards.
+ * If there is no memory for that, nothing changes.  The caller ends @spare.
  */
-static int mybrd_write_zeroes(struct mybrd_spare *spare, u64 pos, u64 end, bool keep)
+static int mybrd_write_zeroes(struct mybrd_spare *spare, u64 pos, u64 end)
+{
+	int err = mybrd_prepare_write(spare, pos >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+
+	return err ?: mybrd_zero_range(spare, pos, end);
+}
+
+/*
+ * Make [pos, end) read as zeros, and free the pages that lie in it whole.  If there is no memory to
+ * copy shared pages at its ends, nothing changes.  The caller ends @spare.
+ */
+static int mybrd_unmap_range(struct mybrd_spare *spare, u64 pos, u64 end)
 {
 	struct mybrd_store *store = spare->store;
-	u64 first = end, stop = end;
+	u64 first, stop;
 	int err;
 
 	spare->keeps_holes = true;
-	if (!keep)
-		mybrd_whole_pages(pos, end, &first, &stop);
+	mybrd_whole_pages(pos, end, &first, &stop);
 	err = mybrd_spare_to_zero(spare, pos, first);
 	if (!err)
 		err = mybrd_spare_to_zero(spare, stop, end);
@@ -1679,15 +1735,17 @@ static int mybrd_write_zeroes(struct mybrd_spare *spare, u64 pos, u64 end, bool 
 
 /*
  * Free the pages that lie in [pos, end) whole, and zero parts of others.  A discard is a hint: it
- * leaves a part of a shared page as it is if there is no memory at once for a copy.
+ * leaves a part of a shared page as it is if there is no memory at once for a copy.  A store that
+ * is preallocated frees none, and zeroes all.
  */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
+	u64 first = end, stop = end;
 	struct mybrd_spare spare;
-	u64 first, stop;
 	int err = 0;
 
-	mybrd_whole_pages(pos, end, &first, &stop);
+	if (!store->prealloc)
+		mybrd_whole_pages(pos, end, &first, &stop);
 	if (first < stop)
 		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
 					  nowait);
@@ -1700,6 +1758,28 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 	if (store->cow)
 		mybrd_end_write(&spare);
 	return 0;
+}
+
+/* The bytes that one leaf of the tree has */
+#define MYBRD_LEAF_BYTES	(RADIX_TREE_MAP_SIZE * PAGE_SIZE)
+
+/*
+ * Fill the holes of [pos, end), in bytes, with pages of zeros.  What is inserted stays after an
+ * error: -ENOSPC if there is no memory, -EINTR if the task is killed.
+ */
+static int mybrd_preallocate(struct mybrd_store *store, u64 pos, u64 end)
+{
+	struct mybrd_spare spare;
+	int err = 0;
+
+	for (; pos < end && !err; pos += MYBRD_LEAF_BYTES) {
+		mybrd_spare_init(&spare, store, MYBRD_GFP);
+		err = mybrd_write_zeroes(&spare, pos, min_t(u64, pos + MYBRD_LEAF_BYTES, end));
+		mybrd_end_write(&spare);
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
+	}
+	return err;
 }
 
 /**
@@ -2103,8 +2183,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_roll_back);
  */
 #define MYBRD_NOWAIT_BYTES	(BIO_MAX_VECS * PAGE_SIZE)
 
-/* The bytes that one leaf of the tree has */
-#define MYBRD_LEAF_BYTES	(RADIX_TREE_MAP_SIZE * PAGE_SIZE)
+/* A section that covers a leaf is not too long. */
 static_assert(RADIX_TREE_MAP_SIZE <= MYBRD_BATCH);
 
 /*
@@ -2457,14 +2536,11 @@ static int mybrd_fill_hole(struct mybrd_io *io, unsigned int hole)
 		mybrd_copy_run(&filled, page, nr * PAGE_SIZE);
 	else
 		mybrd_zero_page(page);
-	inserted = mybrd_insert_run(spare, index, page, nr);
-	if (inserted < 0) {
-		mybrd_push_spare(spare, page, nr);
+	inserted = mybrd_insert_spare(spare, index, page, nr);
+	if (inserted < 0)
 		return inserted;
-	}
 	if (inserted == nr)
 		*io = filled;
-	mybrd_push_spare(spare, page + inserted, nr - inserted);
 	return 0;
 }
 
@@ -2659,7 +2735,10 @@ static int mybrd_do_zeroes(struct mybrd_store *store, const struct bio *bio, uns
 	int err;
 
 	mybrd_spare_for_io(&spare, store, bio, wait);
-	err = mybrd_write_zeroes(&spare, pos, end, bio->bi_opf & REQ_NOUNMAP);
+	if (bio->bi_opf & REQ_NOUNMAP || store->prealloc)
+		err = mybrd_write_zeroes(&spare, pos, end);
+	else
+		err = mybrd_unmap_range(&spare, pos, end);
 	return mybrd_end_change(&spare, wait, err);
 }
 
@@ -3292,6 +3371,12 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 	size = mybrd_size(origin);
 	if (!target->disk && mybrd_size_follows(config))
 		wanted = size;
+	if (origin->store.prealloc) {
+		pr_err("%s: clone_of='%s': its pages are preallocated, and it shares none\n",
+		       target->disk_name, config->clone_of);
+		err = -EINVAL;
+		goto put;
+	}
 	if (!size) {
 		pr_err("%s: clone_of='%s': its disk is being removed\n", target->disk_name,
 		       config->clone_of);
@@ -3339,28 +3424,56 @@ static void mybrd_look_for_node(const char *disk_name)
 			disk_name, path);
 }
 
+/* A disk takes memory as it is written.  If it may need more than it can get, say so. */
+static void mybrd_warn_of_size(const struct mybrd_target *target)
+{
+	u64 size = target->config.size;
+	unsigned long max = min3(target->store.max_pages, READ_ONCE(mybrd_total_max_pages),
+				 totalram_pages());
+
+	if ((size - 1) >> PAGE_SHIFT >= max)
+		pr_warn_ratelimited("%s: size=%llu is more than it can hold, %llu: writes will get ENOSPC\n",
+				    target->disk_name, size, (u64)max << PAGE_SHIFT);
+}
+
+/* Give the new store of a target what it has at power on. */
+static int mybrd_fill_store(struct mybrd_target *target)
+{
+	const struct mybrd_config *config = &target->config;
+	struct mybrd_store *store = &target->store;
+	int err = 0;
+
+	store->max_pages = mybrd_limit_pages(config->mem_limit);
+	store->numa_node = config->home_node;
+	store->prealloc = config->prealloc;
+	if (config->write_cache)
+		err = mybrd_add_cache(store);
+	if (!err && *config->clone_of) {
+		mutex_lock(&mybrd_clone_lock);
+		err = mybrd_clone_origin(target);
+		mutex_unlock(&mybrd_clone_lock);
+	}
+	if (!err)
+		mybrd_warn_of_size(target);
+	if (!err && config->prealloc)
+		err = mybrd_preallocate(store, 0, config->size);
+	return err;
+}
+
 /* Make the disk, and then publish the target.  On failure, everything is as before. */
 static int mybrd_power_on(struct mybrd_target *target)
 {
 	const struct mybrd_config *config = &target->config;
 	struct blk_mq_tag_set *set = NULL;
 	struct gendisk *disk;
-	int err = 0;
+	int err;
 
 	mybrd_store_init(&target->store);
-	target->store.max_pages = mybrd_limit_pages(config->mem_limit);
-	target->store.numa_node = config->home_node;
 	strscpy(target->origin_name, config->clone_of, sizeof(target->origin_name));
 	refcount_set(&target->ref, 1);
 	reinit_completion(&target->released);
 
-	if (config->write_cache)
-		err = mybrd_add_cache(&target->store);
-	if (!err && *config->clone_of) {
-		mutex_lock(&mybrd_clone_lock);
-		err = mybrd_clone_origin(target);
-		mutex_unlock(&mybrd_clone_lock);
-	}
+	err = mybrd_fill_store(target);
 	if (err)
 		goto err_free;
 	if (config->queue_mode == MYBRD_QUEUE_MQ)
@@ -3377,8 +3490,8 @@ static int mybrd_power_on(struct mybrd_target *target)
 	set_capacity(disk, target->store.capacity);
 	set_disk_ro(disk, config->ro);
 
-	/* An empty disk has no partitions to look for yet. */
-	if (!target->store.nr_pages)
+	/* A disk of zeros has no partitions to look for yet. */
+	if (!target->store.nr_pages || config->prealloc)
 		set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	err = device_add_disk(NULL, disk, mybrd_sysfs_groups);
 	if (err)
@@ -3590,18 +3703,31 @@ static void mybrd_set_size(struct mybrd_target *target, u64 size)
 	mybrd_unfreeze_queue(q, flags);
 }
 
+/* Have the pages for a disk that is preallocated and grows, or change nothing. */
+static int mybrd_grow_store(struct mybrd_store *store, u64 old, u64 size)
+{
+	u64 pos = round_up(old, PAGE_SIZE);
+	int err = mybrd_preallocate(store, pos, size);
+
+	if (err)
+		mybrd_discard_pages(store, pos >> PAGE_SHIFT, ULONG_MAX, false);
+	return err;
+}
+
 /**
  * mybrd_resize_target - change the capacity of a live target
  * @target: a live target, its power_lock held
  * @size: the new capacity in bytes, a multiple of the block size
  *
- * Growing works at any time.  Shrinking needs the disk to itself: what lies
- * beyond the new end goes, and reads as zeros should the disk grow again.
+ * Growing works at any time.  A disk that is preallocated gets its pages first.  Shrinking needs
+ * the disk to itself: what lies beyond the new end goes, and reads as zeros should the disk grow
+ * again.
  *
  * Context: process, may sleep.
  *
  * Return: 0; for shrinking, -EBUSY if the disk is and stays open, -ERESTARTSYS if a signal ends the
- * wait for that; -ENOMEM or -ENOSPC if there is no memory to copy a shared page at the new end.
+ * wait for that; -ENOMEM or -ENOSPC if there is no memory to copy a shared page at the new end, or
+ * for the pages of a disk that is preallocated; -EINTR if the task is killed meanwhile.
  */
 VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 {
@@ -3613,6 +3739,8 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	lockdep_assert_held(&target->power_lock);
 	if (size < old)
 		err = mybrd_claim(target);
+	else if (target->store.prealloc)
+		err = mybrd_grow_store(&target->store, old, size);
 	if (err)
 		return err;
 	mutex_lock(&mybrd_clone_lock);
@@ -3620,7 +3748,7 @@ VISIBLE_IF_KUNIT int mybrd_resize_target(struct mybrd_target *target, u64 size)
 	if (size >= old)
 		goto unlock;
 	mybrd_spare_init(&spare, &target->store, MYBRD_GFP);
-	err = mybrd_write_zeroes(&spare, size, round_up(old, PAGE_SIZE), false);
+	err = mybrd_unmap_range(&spare, size, round_up(old, PAGE_SIZE));
 	mybrd_end_write(&spare);
 	if (err)
 		mybrd_set_size(target, old);
@@ -3668,7 +3796,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_set_target_ro);
 
 static void mybrd_empty_target(struct mybrd_target *target)
 {
-	mybrd_discard_pages(&target->store, 0, ULONG_MAX, false);
+	mybrd_discard(&target->store, 0, round_up(mybrd_size(target), PAGE_SIZE), false);
 	if (target->store.cache)
 		mybrd_make_stable(&target->store, 0, ULONG_MAX);
 }
@@ -4206,7 +4334,9 @@ static struct notifier_block mybrd_oom_nb = {
  * value changes nothing.
  */
 #define MYBRD_MAX_DEVICES	256
-#define MYBRD_MAX_BLOCKSIZE	4096
+#define MYBRD_MAX_PHYSICAL	SZ_64K
+static_assert(MYBRD_MAX_PHYSICAL >= PAGE_SIZE);
+#define MYBRD_MAX_OPTIMAL	SZ_1G
 
 /* With 32-bit indices, a buffered write to the last page of a larger disk never ends. */
 #define MYBRD_MAX_SIZE		round_down((u64)MAX_LFS_FILESIZE, SECTOR_SIZE)
@@ -4312,15 +4442,45 @@ static int mybrd_parse_blocksize(const char *text, struct mybrd_config *config)
 
 	if (kstrtouint(text, 10, &v) || v < SECTOR_SIZE || v > MYBRD_MAX_BLOCKSIZE ||
 	    !is_power_of_2(v))
-		return mybrd_bad_value("blocksize", text, "a power of two from %d to %d",
-				    SECTOR_SIZE, MYBRD_MAX_BLOCKSIZE);
+		return mybrd_bad_value("blocksize", text, "a power of two from %d to %lu",
+				       SECTOR_SIZE, (unsigned long)MYBRD_MAX_BLOCKSIZE);
 	config->blocksize = v;
+	config->physical_block_size = max(config->physical_block_size, v);
+	return 0;
+}
+
+static int mybrd_parse_physical_block_size(const char *text, struct mybrd_config *config)
+{
+	unsigned int v;
+
+	if (kstrtouint(text, 10, &v) || v < config->blocksize || v > MYBRD_MAX_PHYSICAL ||
+	    !is_power_of_2(v))
+		return mybrd_bad_value("physical_block_size", text,
+				       "a power of two from blocksize, %u, to %d",
+				       config->blocksize, MYBRD_MAX_PHYSICAL);
+	config->physical_block_size = v;
+	return 0;
+}
+
+static int mybrd_parse_optimal_io_size(const char *text, struct mybrd_config *config)
+{
+	u64 v;
+
+	if (mybrd_parse_bytes(text, &v) || v > MYBRD_MAX_OPTIMAL)
+		return mybrd_bad_value("optimal_io_size", text, "bytes (K, M, G count) up to %d",
+				       MYBRD_MAX_OPTIMAL);
+	config->optimal_io_size = v;
 	return 0;
 }
 
 static int mybrd_parse_discard(const char *text, struct mybrd_config *config)
 {
 	return mybrd_parse_bool("discard", text, &config->discard);
+}
+
+static int mybrd_parse_prealloc(const char *text, struct mybrd_config *config)
+{
+	return mybrd_parse_bool("prealloc", text, &config->prealloc);
 }
 
 static int mybrd_parse_ro(const char *text, struct mybrd_config *config)
@@ -4402,7 +4562,7 @@ MODULE_PARM_DESC(nr_devices, "RAM disks to make at load: mybrd, mybrd-1, mybrd-2
 
 static char *mybrd_blocksize_arg = "512";
 module_param_named(blocksize, mybrd_blocksize_arg, charp, 0444);
-MODULE_PARM_DESC(blocksize, "logical block size in bytes: 512, 1024, 2048 or 4096 (default: 512)");
+MODULE_PARM_DESC(blocksize, "logical block size in bytes: a power of two from 512 to the size of a page, or to 64K if the kernel allows it (default: 512)");
 
 static char *mybrd_queue_mode_arg = "bio";
 module_param_named(queue_mode, mybrd_queue_mode_arg, charp, 0444);
@@ -4496,6 +4656,22 @@ static int mybrd_apply_live(struct mybrd_target *target, const struct mybrd_conf
 	return 0;
 }
 
+/* Do the values fit together, now that the attribute @name has got a new one? */
+static int mybrd_check_config(const char *name, const char *text, const struct mybrd_config *config)
+{
+	if (!mybrd_size_follows(config) && config->size & (config->blocksize - 1))
+		return mybrd_bad_value(name, text, "a divisor of the size, %llu", config->size);
+	if (config->optimal_io_size & (config->physical_block_size - 1))
+		return mybrd_bad_value(name, text,
+				       "such that optimal_io_size, %u, is a multiple of physical_block_size, %u",
+				       config->optimal_io_size, config->physical_block_size);
+	/* A write must not need memory, and it does where it copies a page. */
+	if (config->prealloc && (config->write_cache || *config->clone_of))
+		return mybrd_bad_value(name, text,
+				       "such that a disk with prealloc has no write_cache and is no clone");
+	return 0;
+}
+
 /* How an attribute of the configuration is written */
 struct mybrd_cfg_attr {
 	const char	*name;
@@ -4517,8 +4693,8 @@ static ssize_t mybrd_cfg_write(struct config_item *item, const char *text, size_
 	mutex_lock(&target->power_lock);
 	config = target->config;
 	err = attr->parse(text, &config);
-	if (!err && !mybrd_size_follows(&config) && config.size & (config.blocksize - 1))
-		err = mybrd_bad_value(attr->name, text, "a divisor of the size, %llu", config.size);
+	if (!err)
+		err = mybrd_check_config(attr->name, text, &config);
 	if (!err && target->disk)
 		err = attr->live ? mybrd_apply_live(target, &config) : -EBUSY;
 	if (err == -EBUSY)
@@ -4559,6 +4735,9 @@ MYBRD_CFG_ATTR(size, true, "%llu", config->size);
 MYBRD_CFG_ATTR(mem_limit, true, "%llu", config->mem_limit);
 MYBRD_CFG_ATTR(clone_of, false, "%s", config->clone_of);
 MYBRD_CFG_ATTR(blocksize, false, "%u", config->blocksize);
+MYBRD_CFG_ATTR(physical_block_size, false, "%u", config->physical_block_size);
+MYBRD_CFG_ATTR(optimal_io_size, false, "%u", config->optimal_io_size);
+MYBRD_CFG_ATTR(prealloc, false, "%d", config->prealloc);
 MYBRD_CFG_ATTR(discard, false, "%d", config->discard);
 MYBRD_CFG_ATTR(ro, true, "%d", config->ro);
 MYBRD_CFG_ATTR(write_cache, false, "%d", config->write_cache);
@@ -4706,9 +4885,12 @@ CONFIGFS_ATTR_WO(mybrd_cfg_, cut);
 static struct configfs_attribute *mybrd_cfg_item_attrs[] = {
 	&mybrd_cfg_attr_size,
 	&mybrd_cfg_attr_blocksize,
+	&mybrd_cfg_attr_physical_block_size,
+	&mybrd_cfg_attr_optimal_io_size,
 	&mybrd_cfg_attr_discard,
 	&mybrd_cfg_attr_ro,
 	&mybrd_cfg_attr_mem_limit,
+	&mybrd_cfg_attr_prealloc,
 	&mybrd_cfg_attr_home_node,
 	&mybrd_cfg_attr_queue_mode,
 	&mybrd_cfg_attr_submit_queues,

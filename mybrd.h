@@ -60,6 +60,8 @@
  * @numa_node: NUMA node that data pages come from, or NUMA_NO_NODE for the writer's
  * @dev: names the disk in trace events
  * @cow: a write may have to copy a page before it changes it; set while nothing writes
+ * @prealloc: a page stays in the tree until the store is emptied or the disk shrinks, and no other
+ *	tree has it; fixed while anybody uses the store
  * @capacity: of the disk, in sectors, 0 without power; changes while the queue is frozen
  * @fresh: what ->private of a page is that a write may change in place
  * @cache: the write cache, or NULL; fixed while anybody uses the store
@@ -89,6 +91,7 @@ struct mybrd_store {
 	int			numa_node;
 	dev_t			dev;
 	bool			cow;
+	bool			prealloc;
 	sector_t		capacity;
 	long			fresh;
 	struct mybrd_cache	*cache;
@@ -198,7 +201,7 @@ struct mybrd_batch {
  * @replaces: how many of the pages are to replace shared pages
  * @replaced: pages that were replaced, that no tree has any more, and that wait for no grace
  *	period yet
- * @keeps_holes: it is a zeroing, which needs no page for a hole
+ * @keeps_holes: it needs no page for a hole: a zeroing that leaves holes as they are
  * @refused: what the write waits for, or would wait for
  * @since: when it began to wait for that (@refused), in jiffies
  * @slept: how long it has slept for pages in all, in jiffies
@@ -226,11 +229,15 @@ enum mybrd_queue_mode {
  * @size: capacity in bytes, a multiple of @blocksize
  * @mem_limit: bytes of data pages that the target may hold, 0 for no limit
  * @blocksize: logical block size in bytes
+ * @physical_block_size: what the disk says of its blocks inside, in bytes, at least @blocksize
+ * @optimal_io_size: what it says of the best size of an I/O, in bytes, a multiple of
+ *	@physical_block_size, or 0
  * @submit_queues: hardware queues, %MYBRD_QUEUE_MQ only
  * @hw_queue_depth: requests in flight on each of them
  * @queue_mode: which front end takes the I/O
  * @home_node: NUMA node of the data pages, or NUMA_NO_NODE for the writer's
  * @discard: whether the disk takes discards
+ * @prealloc: whether all pages are there from power on to power off
  * @ro: whether the disk is read-only
  * @write_cache: whether it has a volatile write cache
  * @size_set: the user has set @size; a clone's follows that of its origin otherwise
@@ -240,25 +247,29 @@ struct mybrd_config {
 	u64			size;
 	u64			mem_limit;
 	unsigned int		blocksize;
+	unsigned int		physical_block_size;
+	unsigned int		optimal_io_size;
 	unsigned int		submit_queues;
 	unsigned int		hw_queue_depth;
 	enum mybrd_queue_mode	queue_mode;
 	int			home_node;
 	bool			discard;
+	bool			prealloc;
 	bool			ro;
 	bool			write_cache;
 	bool			size_set;
 	char			clone_of[MYBRD_NAME_MAX + 1];
 };
 
-#define MYBRD_DEFAULT_CONFIG {			\
-	.size		= 1ULL << 30,		\
-	.blocksize	= SECTOR_SIZE,		\
-	.submit_queues	= 1,			\
-	.hw_queue_depth	= 64,			\
-	.queue_mode	= MYBRD_QUEUE_BIO,	\
-	.home_node	= NUMA_NO_NODE,		\
-	.discard	= true,			\
+#define MYBRD_DEFAULT_CONFIG {				\
+	.size			= 1ULL << 30,		\
+	.blocksize		= SECTOR_SIZE,		\
+	.physical_block_size	= PAGE_SIZE,		\
+	.submit_queues		= 1,			\
+	.hw_queue_depth		= 64,			\
+	.queue_mode		= MYBRD_QUEUE_BIO,	\
+	.home_node		= NUMA_NO_NODE,		\
+	.discard		= true,			\
 }
 
 /**

@@ -16,6 +16,16 @@
 /* The most that one bio can ask of us: ->bi_size is 32 bits of bytes. */
 #define MYBRD_MAX_BIO_SECTORS	(round_down(UINT_MAX, PAGE_SIZE) >> SECTOR_SHIFT)
 
+/*
+ * The largest logical block.  Since 6.15, it may be larger than a page, if the page cache has
+ * large folios.
+ */
+#ifdef BLK_MAX_BLOCK_SIZE
+#define MYBRD_MAX_BLOCKSIZE	BLK_MAX_BLOCK_SIZE
+#else
+#define MYBRD_MAX_BLOCKSIZE	PAGE_SIZE
+#endif
+
 /* memcpy() needs no alignment; 3 is the customary dma_alignment of such disks. */
 #define MYBRD_DMA_ALIGNMENT	3
 
@@ -63,7 +73,8 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 
 /* Since 6.17, a limit of its own says whether zeroing gives memory back. */
 #if KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
-#define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors = mybrd_max_zeroes(config),
+#define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors =			\
+					config->prealloc ? 0 : mybrd_max_zeroes(config),
 #else
 #define MYBRD_ZEROING_UNMAPS
 #endif
@@ -131,6 +142,12 @@ static unsigned int mybrd_max_zeroes(const struct mybrd_config *config)
 	return config->write_cache ? SZ_1M >> SECTOR_SHIFT : MYBRD_MAX_BIO_SECTORS;
 }
 
+/* A discard frees pages, and ends at blocks. */
+static unsigned int mybrd_discard_granularity(const struct mybrd_config *config)
+{
+	return config->discard ? max_t(unsigned int, config->blocksize, PAGE_SIZE) : 0;
+}
+
 /* Without @set, the disk takes bios. */
 #ifdef BLK_FEAT_NOWAIT
 static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
@@ -138,13 +155,14 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 {
 	struct queue_limits lim = {
 		.logical_block_size		= config->blocksize,
-		.physical_block_size		= PAGE_SIZE,
+		.physical_block_size		= config->physical_block_size,
+		.io_opt				= config->optimal_io_size,
 		.dma_alignment			= MYBRD_DMA_ALIGNMENT,
 		.max_hw_sectors			= MYBRD_MAX_BIO_SECTORS,
 		.max_segments			= USHRT_MAX,
 		.max_segment_size		= UINT_MAX,
 		.max_hw_discard_sectors		= config->discard ? MYBRD_MAX_BIO_SECTORS : 0,
-		.discard_granularity		= config->discard ? PAGE_SIZE : 0,
+		.discard_granularity		= mybrd_discard_granularity(config),
 		.max_write_zeroes_sectors	= mybrd_max_zeroes(config),
 		MYBRD_ZEROING_UNMAPS
 		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
@@ -169,13 +187,14 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 
 	q = disk->queue;
 	blk_queue_logical_block_size(q, config->blocksize);
-	blk_queue_physical_block_size(q, PAGE_SIZE);
+	blk_queue_physical_block_size(q, config->physical_block_size);
+	blk_queue_io_opt(q, config->optimal_io_size);
 	blk_queue_dma_alignment(q, MYBRD_DMA_ALIGNMENT);
 	blk_queue_max_hw_sectors(q, MYBRD_MAX_BIO_SECTORS);
 	blk_queue_max_segments(q, USHRT_MAX);
 	blk_queue_max_segment_size(q, UINT_MAX);
 	blk_queue_max_discard_sectors(q, config->discard ? MYBRD_MAX_BIO_SECTORS : 0);
-	q->limits.discard_granularity = config->discard ? PAGE_SIZE : 0;
+	q->limits.discard_granularity = mybrd_discard_granularity(config);
 	blk_queue_max_write_zeroes_sectors(q, mybrd_max_zeroes(config));
 	blk_queue_flag_set(QUEUE_FLAG_IO_STAT, q);
 	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);

@@ -462,8 +462,8 @@ static void overwrite_beyond_the_limit(struct kunit *test)
 }
 
 /*
- * Zeroing needs a page for each part of a shared page, and none for a hole: here the leaf after
- * the shared pages begins with one.
+ * Zeroing that unmaps needs a page for each part of a shared page, and none for a hole: here the
+ * leaf after the shared pages begins with one.  Zeroing that does not unmap fills holes.
  */
 static void zero_a_full_clone(struct kunit *test)
 {
@@ -471,9 +471,14 @@ static void zero_a_full_clone(struct kunit *test)
 
 	store->max_pages = store->nr_pages;
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
-				     NR_PAGES * PAGE_SECTORS, NULL), 0);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->refusals), 0L);
+				     NR_PAGES * PAGE_SECTORS, NULL), -ENOSPC);
+	expect_unchanged(test, disks.clone);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1,
+				     NR_PAGES * PAGE_SECTORS - 2, NULL), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&store->refusals), 1L);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 3, 0));
+	KUNIT_EXPECT_FALSE(test, disk_is(disks.clone, 0, 0));
+	KUNIT_EXPECT_EQ(test, disks.buf[0], 0x10);
 	expect_unchanged(test, disks.golden);
 }
 
@@ -506,7 +511,7 @@ static void zero_without_memory_when_alone(struct kunit *test)
 	leave_room(test, 0);
 	watch(test, SYNCHRONIZE_RCU, 0);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
-				     NR_PAGES * PAGE_SECTORS, NULL), 0);
+				     4 * PAGE_SECTORS, NULL), 0);
 	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 1U);
 	for (i = 0; i < 4; i++)
 		KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, i, 0));

@@ -406,7 +406,7 @@ static void read_into_a_split_bio(struct kunit *test)
 static const struct zeroing_case {
 	const char *name;
 	blk_opf_t opf;
-	bool unmaps;
+	bool unmaps;	/* frees pages, or else fills holes */
 } zeroing_cases[] = {
 	{ "discard", REQ_OP_DISCARD, true },
 	{ "write zeroes", REQ_OP_WRITE_ZEROES, true },
@@ -417,7 +417,8 @@ NAMED_PARAM(zeroing);
 
 /*
  * A zeroed range reads as zeros, also in pages that it covers in part.  The bytes beside it
- * stay.  Whole pages are freed unless NOUNMAP is set.  A hole stays a hole.
+ * stay.  Whole pages are freed, and a hole stays a hole.  With NOUNMAP, no page is freed, and there
+ * is no hole in the range afterwards.
  */
 static void zeroing_at_every_alignment(struct kunit *test)
 {
@@ -436,9 +437,11 @@ static void zeroing_at_every_alignment(struct kunit *test)
 			for (i = 0; i < MODEL_PAGES; i++) {
 				bool whole = sector <= i * PAGE_SECTORS &&
 					     (i + 1) * PAGE_SECTORS <= sector + nr;
+				bool touched = sector < (i + 1) * PAGE_SECTORS &&
+					       i * PAGE_SECTORS < sector + nr;
+				bool hole = param->unmaps ? i == 3 || whole : i == 3 && !touched;
 
-				KUNIT_ASSERT_EQ_MSG(test, is_hole(i),
-						    i == 3 || (param->unmaps && whole),
+				KUNIT_ASSERT_EQ_MSG(test, is_hole(i), hole,
 						    "page %lu after sector %u, %u sectors", i,
 						    sector, nr);
 			}
@@ -510,6 +513,30 @@ static void zeroing_of_the_whole_disk(struct kunit *test)
 	io.nr_bv = 0;
 	KUNIT_EXPECT_EQ(test, submit(param->opf, 0, DISK_SECTORS), 0);
 	KUNIT_EXPECT_EQ(test, io.store->nr_pages, param->unmaps ? 0UL : DISK_PAGES + 1UL);
+	set_model(0, MODEL_PAGES * PAGE_SECTORS, 0);
+	expect_model(test);
+}
+
+/*
+ * Zeroing without unmapping gives an empty disk all its pages, runs and single ones, or none if
+ * there are too few.
+ */
+static void zeroing_fills_holes(struct kunit *test)
+{
+	const blk_opf_t opf = REQ_OP_WRITE_ZEROES | REQ_NOUNMAP;
+	pgoff_t i;
+
+	io.nr_bv = 0;
+	io.store->max_pages = DISK_PAGES;
+	KUNIT_EXPECT_EQ(test, submit(opf, 0, DISK_SECTORS), -ENOSPC);
+	KUNIT_EXPECT_LE(test, io.store->nr_pages, 1UL);
+	io.store->max_pages = ULONG_MAX;
+	KUNIT_EXPECT_EQ(test, submit(opf, 0, DISK_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, DISK_PAGES + 1UL);
+	for (i = 0; i < MODEL_PAGES; i += 2)
+		KUNIT_EXPECT_EQ(test, submit(REQ_OP_DISCARD, i * PAGE_SECTORS, PAGE_SECTORS), 0);
+	KUNIT_EXPECT_EQ(test, submit(opf, 1, DISK_SECTORS - 2), 0);
+	KUNIT_EXPECT_EQ(test, io.store->nr_pages, DISK_PAGES + 1UL);
 	set_model(0, MODEL_PAGES * PAGE_SECTORS, 0);
 	expect_model(test);
 }
@@ -1638,6 +1665,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE_PARAM(zeroing_at_every_alignment, zeroing_gen_params),
 	KUNIT_CASE_PARAM(zeroing_of_the_last_page, zeroing_gen_params),
 	KUNIT_CASE_PARAM(zeroing_of_the_whole_disk, zeroing_gen_params),
+	KUNIT_CASE(zeroing_fills_holes),
 	KUNIT_CASE_PARAM(io_beyond_the_end, op_gen_params),
 	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_without_sleeping, op_gen_params),
@@ -1687,6 +1715,7 @@ static struct kunit_case io_mq_test_cases[] = {
 	KUNIT_CASE_PARAM(zeroing_at_every_alignment, zeroing_gen_params),
 	KUNIT_CASE_PARAM(zeroing_of_the_last_page, zeroing_gen_params),
 	KUNIT_CASE_PARAM(zeroing_of_the_whole_disk, zeroing_gen_params),
+	KUNIT_CASE(zeroing_fills_holes),
 	KUNIT_CASE_PARAM(io_beyond_the_end, op_gen_params),
 	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_requests, op_gen_params),

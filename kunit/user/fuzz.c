@@ -230,6 +230,29 @@ static void discard_sectors(struct disk *disk, unsigned int where, unsigned int 
 		check_page(disk, i);
 }
 
+/* Zeros are written as data is: all or nothing, and each page of the range is there afterwards. */
+static void zero_sectors(struct disk *disk, unsigned int where, unsigned int nr,
+			 unsigned int sector)
+{
+	unsigned int first = where % NR_DENSE * SECTORS + sector % SECTORS;
+	unsigned int end = min(first + nr + 1, (unsigned int)(NR_DENSE * SECTORS)), i;
+	struct mybrd_spare spare;
+	int err;
+
+	mybrd_spare_init(&spare, &disk->store, MYBRD_GFP);
+	err = mybrd_write_zeroes(&spare, first * SECTOR_SIZE, end * SECTOR_SIZE);
+	mybrd_end_write(&spare);
+	check(!err || err == -ENOSPC);
+	for (i = first; !err && i < end; i++) {
+		disk->sectors[i / SECTORS][i % SECTORS] = 0;
+		rcu_read_lock();
+		check(mybrd_lookup_page(&disk->store, i / SECTORS));
+		rcu_read_unlock();
+	}
+	for (i = first / SECTORS; i <= (end - 1) / SECTORS; i++)
+		check_page(disk, i);
+}
+
 static void empty(struct disk *disk)
 {
 	mybrd_store_empty(&disk->store);
@@ -250,7 +273,7 @@ static void clone_disk(struct disk *disk, struct disk *origin)
 
 enum {
 	WRITE, WRITE_NOWAIT, WRITE_RECLAIM, DISCARD, DISCARD_NOWAIT, DISCARD_SECTORS, CLONE, EMPTY,
-	GRACE_PERIOD, LIMIT_STORE, LIMIT_ALL, FAIL, CHECK, NR_OPERATIONS
+	GRACE_PERIOD, LIMIT_STORE, LIMIT_ALL, FAIL, CHECK, ZERO_SECTORS, NR_OPERATIONS
 };
 
 static void operate(const u8 bytes[4])
@@ -295,6 +318,9 @@ static void operate(const u8 bytes[4])
 		break;
 	case FAIL:
 		fail_after = value % 32;
+		break;
+	case ZERO_SECTORS:
+		zero_sectors(disk, where, far, value);
 		break;
 	case CHECK:
 		check_all();

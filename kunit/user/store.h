@@ -144,6 +144,7 @@ static struct {
 } this_task __attribute__((unused));
 
 #define current			(&this_task)
+#define fatal_signal_pending(task)	false
 #define PF_MEMALLOC		1
 
 /* The rest */

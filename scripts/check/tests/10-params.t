@@ -39,7 +39,7 @@ bad size 512 blocksize=1024
 for value in -1 257 1000000 4294967297 99999999999999999999 two 1x ''; do
 	bad nr_devices "$value"
 done
-for value in 0 -512 1 256 511 513 1000 1536 3072 4095 8192 1073741824 4294967808 512x 4Kx ''; do
+for value in 0 -512 1 256 511 513 1000 1536 3072 4095 131072 1073741824 4294967808 512x 4Kx ''; do
 	bad blocksize "$value"
 done
 

@@ -8,7 +8,7 @@
 set -u
 . "$(dirname "$0")/configfs.sh"
 
-attrs=(size blocksize discard ro mem_limit home_node queue_mode submit_queues hw_queue_depth power disk)
+attrs=(size blocksize physical_block_size optimal_io_size discard ro mem_limit prealloc home_node queue_mode submit_queues hw_queue_depth power disk)
 show() { (cd "$cfs/$1" && grep -H . "${attrs[@]}" | tr ':\n' '= '); }
 queue=/sys/block/mybrd-a/queue
 
@@ -16,7 +16,8 @@ queue=/sys/block/mybrd-a/queue
 load
 no_udev
 mkdir $cfs/a
-is "$(show a)" "size=1073741824 blocksize=512 discard=1 ro=0 mem_limit=0 home_node=-1 queue_mode=bio \
+is "$(show a)" "size=1073741824 blocksize=512 physical_block_size=4096 optimal_io_size=0 discard=1 ro=0 \
+mem_limit=0 prealloc=0 home_node=-1 queue_mode=bio \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "mkdir makes a target with the defaults"
 files=$(cd $cfs/a && printf '%s\n' * | sort)
 is "$files" "$(printf '%s\n' "${attrs[@]}" clone_of reset write_cache cut state | sort)" "it has these attributes"
@@ -25,7 +26,8 @@ ok "no disk is there before it is powered" [ ! -e /dev/mybrd-a -a ! -e /sys/bloc
 rmdir $cfs/a
 load size=96M blocksize=2048 queue_mode=mq
 mkdir $cfs/a
-is "$(show a)" "size=100663296 blocksize=2048 discard=1 ro=0 mem_limit=0 home_node=-1 queue_mode=mq \
+is "$(show a)" "size=100663296 blocksize=2048 physical_block_size=4096 optimal_io_size=0 discard=1 ro=0 \
+mem_limit=0 prealloc=0 home_node=-1 queue_mode=mq \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "size, blocksize and queue_mode follow the module's"
 rmdir $cfs/a
 
@@ -108,7 +110,7 @@ rmdir $cfs/a
 
 # What can change while there is a disk, and what can't.
 target a size=64M
-for setting in blocksize=4096 discard=0 home_node=0 queue_mode=mq submit_queues=2 hw_queue_depth=32; do
+for setting in blocksize=4096 physical_block_size=512 optimal_io_size=64K prealloc=1 discard=0 home_node=0 queue_mode=mq submit_queues=2 hw_queue_depth=32; do
 	before=$(get a ${setting%=*})
 	refused "${setting%=*} can't change while powered" "busy" set_ a ${setting%=*} ${setting#*=}
 	is "$(get a ${setting%=*})" "$before" "and is what it was"
@@ -141,8 +143,11 @@ remove a
 # A bad value is EINVAL and one line, powered or not, and changes nothing.
 bad=(
 	"size:0,1000,1Gx,-1,16E,1 G, "
-	"blocksize:513,8192,4K,0"
+	"blocksize:513,131072,4K,0"
+	"physical_block_size:256,513,4K,131072,0"
+	"optimal_io_size:512,1000,4097,-1,2G"
 	"discard:2,maybe"
+	"prealloc:2,maybe"
 	"ro:2,maybe"
 	"mem_limit:-1,10%,1.5G"
 	"home_node:-2,1023,x"

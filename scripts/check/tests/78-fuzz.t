@@ -132,7 +132,10 @@ number() {
 }
 also=
 cpus=$(nproc --all)
-# is_good NAME TEXT [BLOCKSIZE [SIZE]]
+blocks='512|1024|2048|4096'
+{ [ -d /sys/kernel/mm/transparent_hugepage ] && printf '6.15\n%s\n' "$(uname -r)" | sort -CV; } && blocks+='|8192|16384|32768|65536'
+# is_good NAME TEXT [BLOCKSIZE [SIZE]], with $physical and $optimal
+physical=512 optimal=0
 is_good() {
 	local text=$2
 	if [ "$1" = module_limit ]; then
@@ -144,9 +147,18 @@ is_good() {
 	size) bytes_of "$text" && ((value > 0 && value <= 9223372036854775296 && value % $3 == 0)) ;;
 	mem_limit) bytes_of "$text" ;;
 	blocksize)
-		[[ $text =~ ^[+]?0*(512|1024|2048|4096)$newline ]] && ((${4:-0} % BASH_REMATCH[1] == 0))
+		[[ $text =~ ^[+]?0*($blocks)$newline ]] && ((${4:-0} % BASH_REMATCH[1] == 0)) &&
+			((optimal % (BASH_REMATCH[1] > physical ? BASH_REMATCH[1] : physical) == 0))
 		;;
-	discard | ro | power) [[ ${text,,} =~ ^([ytnf01$also]|on|of) ]] ;;
+	physical_block_size)
+		[[ $text =~ ^[+]?0*(512|1024|2048|4096|8192|16384|32768|65536)$newline ]] &&
+			((BASH_REMATCH[1] >= $3 && optimal % BASH_REMATCH[1] == 0))
+		;;
+	optimal_io_size)
+		[[ $text =~ ^0+[KMGTPEkmgtpe]?$newline ]] ||
+			{ bytes_of "$text" && ((value > 0 && value <= 1 << 30 && value % physical == 0)); }
+		;;
+	discard | prealloc | ro | power) [[ ${text,,} =~ ^([ytnf01$also]|on|of) ]] ;;
 	home_node) [[ $text =~ ^([-+]?0+|-0*1)$newline ]] ;;
 	queue_mode) [[ $text =~ ^(bio|mq)$newline ]] ;;
 	submit_queues) number "$text" 1 "$cpus" ;;
@@ -195,12 +207,14 @@ mkdir $cfs/f
 logged
 
 # Off: everything can change. What power=1 makes of it is seen below.
-names=(size blocksize discard ro mem_limit home_node queue_mode submit_queues hw_queue_depth)
+names=(size blocksize physical_block_size optimal_io_size discard prealloc ro mem_limit home_node queue_mode submit_queues hw_queue_depth)
 for name in "${names[@]}"; do
 	strings 40
 	for text in "${strings[@]}"; do
 		read -r bs <$cfs/f/blocksize
 		read -r size <$cfs/f/size
+		read -r physical <$cfs/f/physical_block_size
+		read -r optimal <$cfs/f/optimal_io_size
 		wanted ok "$name" "$text" "$bs" "$size"
 		attr "$name" "$text"
 		judge "$name" "$text" "$wanted"
@@ -209,7 +223,7 @@ done
 verdict "attributes of a target that is off"
 
 # On: what can't change is EBUSY, a line too.
-for setting in size=1M blocksize=512 queue_mode=mq submit_queues=1 hw_queue_depth=8 mem_limit=0 home_node=-1 discard=1 ro=0; do
+for setting in optimal_io_size=0 size=1M blocksize=512 physical_block_size=512 prealloc=0 queue_mode=mq submit_queues=1 hw_queue_depth=8 mem_limit=0 home_node=-1 discard=1 ro=0; do
 	set_ f ${setting%=*} ${setting#*=}
 done
 logged
