@@ -307,6 +307,7 @@ static int disks_test_init(struct kunit *test)
 		return -ENOMEM;
 	config.size = NR_PAGES * PAGE_SIZE;
 	config.queue_mode = (long)test->priv;
+	config.submit_queues = DIRECT_QUEUES;
 	disks.buf = alloc_for(test, PAGE_SIZE);
 	disks.golden = add_target(test, "kunit-golden", &config);
 	for (i = 0; i < 4; i++) {
@@ -824,6 +825,7 @@ static void reset_when_memory_is_back(struct kunit *test)
 
 	config.size = MANY_LEAVES * RADIX_TREE_MAP_SIZE * PAGE_SIZE;
 	config.queue_mode = (long)test->priv;
+	config.submit_queues = DIRECT_QUEUES;
 	origin = add_target(test, "kunit-large", &config);
 	for (i = 0; i < MANY_LEAVES; i++)
 		KUNIT_ASSERT_EQ(test, write_bytes(origin, i * RADIX_TREE_MAP_SIZE * PAGE_SECTORS,
@@ -1020,34 +1022,39 @@ static struct kunit_suite clones_test_suite = {
 	.test_cases = clones_test_cases,
 };
 
-static struct kunit_case disks_test_cases[] = {
-	KUNIT_CASE(write_to_either),
-	KUNIT_CASE(discard_in_either),
-	KUNIT_CASE(write_under_a_reader),
-	KUNIT_CASE(write_when_alone),
-	KUNIT_CASE(overwrite_a_full_clone),
-	KUNIT_CASE(overwrite_beyond_the_limit),
-	KUNIT_CASE(zero_a_full_clone),
-	KUNIT_CASE(zero_without_memory),
-	KUNIT_CASE(zero_without_memory_when_alone),
-	KUNIT_CASE(discard_without_memory),
-	KUNIT_CASE(discard_while_pages_wait),
-	KUNIT_CASE(write_without_memory),
-	KUNIT_CASE(write_without_memory_when_alone),
-	KUNIT_CASE(write_beside_one_shared_page),
-	KUNIT_CASE(nowait_write_beyond_the_limit),
-	KUNIT_CASE(shrink_without_memory),
-	KUNIT_CASE(two_writes_to_a_shared_page),
-	KUNIT_CASE(a_whole_page_beside_another_write),
-	KUNIT_CASE(reset_a_clone),
-	KUNIT_CASE(reset_to_a_larger_origin),
-	KUNIT_CASE(reset_to_more_than_the_limit),
-	KUNIT_CASE(reset_when_memory_is_back),
-	KUNIT_CASE(reset_beside_a_write),
-	KUNIT_CASE(clone_of_a_disk_on_its_way_out),
-	KUNIT_CASE(clones_beside_a_writer),
-	{}
-};
+/* Each suite has cases of its own, because the kernel keeps the log of a case in it. */
+#define DEFINE_DISKS_CASES(name)			\
+static struct kunit_case name[] = {			\
+	KUNIT_CASE(write_to_either),			\
+	KUNIT_CASE(discard_in_either),			\
+	KUNIT_CASE(write_under_a_reader),		\
+	KUNIT_CASE(write_when_alone),			\
+	KUNIT_CASE(overwrite_a_full_clone),		\
+	KUNIT_CASE(overwrite_beyond_the_limit),		\
+	KUNIT_CASE(zero_a_full_clone),			\
+	KUNIT_CASE(zero_without_memory),		\
+	KUNIT_CASE(zero_without_memory_when_alone),	\
+	KUNIT_CASE(discard_without_memory),		\
+	KUNIT_CASE(discard_while_pages_wait),		\
+	KUNIT_CASE(write_without_memory),		\
+	KUNIT_CASE(write_without_memory_when_alone),	\
+	KUNIT_CASE(write_beside_one_shared_page),	\
+	KUNIT_CASE(nowait_write_beyond_the_limit),	\
+	KUNIT_CASE(shrink_without_memory),		\
+	KUNIT_CASE(two_writes_to_a_shared_page),	\
+	KUNIT_CASE(a_whole_page_beside_another_write),	\
+	KUNIT_CASE(reset_a_clone),			\
+	KUNIT_CASE(reset_to_a_larger_origin),		\
+	KUNIT_CASE(reset_to_more_than_the_limit),	\
+	KUNIT_CASE(reset_when_memory_is_back),		\
+	KUNIT_CASE(reset_beside_a_write),		\
+	KUNIT_CASE(clone_of_a_disk_on_its_way_out),	\
+	KUNIT_CASE(clones_beside_a_writer),		\
+	{}						\
+}
+
+DEFINE_DISKS_CASES(disks_test_cases);
+DEFINE_DISKS_CASES(disks_mq_test_cases);
 
 static int bio_disks_init(struct kunit *test)
 {
@@ -1070,7 +1077,7 @@ static struct kunit_suite disks_test_suite = {
 static struct kunit_suite disks_mq_test_suite = {
 	.name = "mybrd_cloned_disks_mq",
 	.init = mq_disks_init,
-	.test_cases = disks_test_cases,
+	.test_cases = disks_mq_test_cases,
 };
 
 kunit_test_suites(&clones_test_suite, &disks_test_suite, &disks_mq_test_suite);

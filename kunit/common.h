@@ -119,6 +119,12 @@ void remove_target(struct kunit *test, struct mybrd_target *target);
 /* Remove a target that belongs to a suite. */
 void remove_suite_target(struct mybrd_target *target);
 
+/*
+ * A disk with several hardware queues gets no scheduler by itself.  So the task that submits an I/O
+ * also does it, and what is watched or denied to that task counts.
+ */
+#define DIRECT_QUEUES	2
+
 /* Make a bio for the disk of @target.  @bv is its data; a bio without data has none. */
 void init_bio(struct bio *bio, struct mybrd_target *target, blk_opf_t opf, sector_t sector,
 	      unsigned int nr_sectors, struct bio_vec *bv, unsigned int nr_bv);

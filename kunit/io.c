@@ -1630,7 +1630,7 @@ static int add_io_target(const char *name, enum mybrd_queue_mode queue_mode)
 
 	config.size = DISK_SECTORS << SECTOR_SHIFT;
 	config.queue_mode = queue_mode;
-	config.submit_queues = 2;
+	config.submit_queues = DIRECT_QUEUES;
 	io.target = mybrd_add_target(name, &config);
 	if (IS_ERR(io.target))
 		return PTR_ERR(io.target);

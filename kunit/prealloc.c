@@ -23,6 +23,7 @@ static int prealloc_init(struct kunit *test, enum mybrd_queue_mode queue_mode)
 	disk.config = (struct mybrd_config)MYBRD_DEFAULT_CONFIG;
 	disk.config.size = DISK_SECTORS << SECTOR_SHIFT;
 	disk.config.queue_mode = queue_mode;
+	disk.config.submit_queues = DIRECT_QUEUES;
 	disk.config.prealloc = true;
 	disk.data = alloc_for(test, (NR_PAGES + 1) * PAGE_SIZE);
 	disk.target = add_target(test, "kunit-prealloc", &disk.config);
@@ -30,12 +31,12 @@ static int prealloc_init(struct kunit *test, enum mybrd_queue_mode queue_mode)
 	return 0;
 }
 
-static int bio_init(struct kunit *test)
+static int bio_disk_init(struct kunit *test)
 {
 	return prealloc_init(test, MYBRD_QUEUE_BIO);
 }
 
-static int mq_init(struct kunit *test)
+static int mq_disk_init(struct kunit *test)
 {
 	return prealloc_init(test, MYBRD_QUEUE_MQ);
 }
@@ -211,24 +212,24 @@ static struct kunit_case prealloc_test_cases[] = {
 	{}
 };
 
-/* A worker may run a request, and memory is denied to the task of the test. */
 static struct kunit_case prealloc_mq_test_cases[] = {
 	KUNIT_CASE(all_pages_at_the_start),
 	KUNIT_CASE_PARAM(erased_pages_stay, erase_gen_params),
 	KUNIT_CASE(resize_with_all_pages),
 	KUNIT_CASE(reset_to_zeros),
+	KUNIT_CASE(io_without_memory),
 	{}
 };
 
 static struct kunit_suite prealloc_test_suite = {
 	.name = "mybrd_prealloc",
-	.init = bio_init,
+	.init = bio_disk_init,
 	.test_cases = prealloc_test_cases,
 };
 
 static struct kunit_suite prealloc_mq_test_suite = {
 	.name = "mybrd_prealloc_mq",
-	.init = mq_init,
+	.init = mq_disk_init,
 	.test_cases = prealloc_mq_test_cases,
 };
 
