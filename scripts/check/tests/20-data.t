@@ -61,7 +61,9 @@ for mode in $(modes); do
 	is "$(pages mybrd)" 1 "$mode: it takes one page"
 	zero 0 65536
 	fallocate -z -n -o 65536 -l 65536 /dev/mybrd
-	is "$(pages mybrd)" 1 "$mode: zeroing that keeps pages leaves holes as holes"
+	is "$(pages mybrd)" 32 "$mode: zeroing that keeps pages fills holes"
+	ok "$mode: and is still zeros but for the sector" sh -c "head -c 131072 /dev/mybrd | tr -d '\0' | wc -c | grep -qx 0"
+	free 0 $size
 
 	erases "$mode"
 

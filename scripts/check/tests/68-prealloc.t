@@ -135,7 +135,9 @@ for mode in $(modes); do
 	ok "$mode: fallocate -z" fallocate -z -o 1M -l 8M /dev/mybrd-z
 	is "$(counter mybrd-z pages) $(only /dev/mybrd-z '\0' 1048576 8388608)" "2048 0" "$mode: gives a range its pages"
 	refused "$mode: if they are there" "$full" fallocate -z -o 16M -l 12M /dev/mybrd-z
-	is "$(counter mybrd-z pages)" 2048 "$mode: and none of them otherwise"
+	# Where zeroing fails, 6.1 writes zeros itself, in pieces.
+	[[ $(uname -r) = 6.1.* ]] || is "$(counter mybrd-z pages)" 2048 "$mode: and none of them otherwise"
+	discard -o 16M -l 16M /dev/mybrd-z
 	fill /dev/mybrd-z x 33554432 8388608
 	refused "$mode: when the disk is full" "$full" fill /dev/mybrd-z x 50331648 65536
 	ok "$mode: the range still can be written" fill /dev/mybrd-z x 1048576 8388608
