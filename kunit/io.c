@@ -541,6 +541,23 @@ static void zeroing_fills_holes(struct kunit *test)
 	expect_model(test);
 }
 
+/* Where there is no memory for the tree, zeros are refused as data is. */
+static void zeroing_without_a_node(struct kunit *test)
+{
+	pgoff_t index = RADIX_TREE_MAP_SIZE;
+	int err;
+
+	KUNIT_ASSERT_EQ(test, populate(io.store, 0, 1), 0);
+	io.nr_bv = 0;
+	watch(test, SLAB_ALLOCATION, 0);
+	use_up_nodes(test);
+	err = submit_directly(REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, index * PAGE_SECTORS,
+			      PAGE_SECTORS);
+	KUNIT_EXPECT_GE(test, unwatch(SLAB_ALLOCATION), 1U);
+	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
+	KUNIT_EXPECT_TRUE(test, is_hole(index));
+}
+
 /* I/O that reaches beyond the end of the disk fails, and changes nothing. */
 static void io_beyond_the_end(struct kunit *test)
 {
@@ -1666,6 +1683,7 @@ static struct kunit_case io_test_cases[] = {
 	KUNIT_CASE_PARAM(zeroing_of_the_last_page, zeroing_gen_params),
 	KUNIT_CASE_PARAM(zeroing_of_the_whole_disk, zeroing_gen_params),
 	KUNIT_CASE(zeroing_fills_holes),
+	KUNIT_CASE(zeroing_without_a_node),
 	KUNIT_CASE_PARAM(io_beyond_the_end, op_gen_params),
 	KUNIT_CASE_PARAM(io_beyond_a_shrunken_end, op_gen_params),
 	KUNIT_CASE_PARAM(nowait_without_sleeping, op_gen_params),

@@ -4,6 +4,8 @@
  *
  * Whatever is done to such a disk, no page leaves it, and no I/O needs memory.
  */
+#include <linux/sched/signal.h>
+
 #include "common.h"
 
 /* The last page is not whole, and the pages are in three leaves. */
@@ -143,6 +145,29 @@ static void fewer_pages_than_the_disk(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, IS_ERR(try_target(test, "kunit-small", &config)));
 }
 
+static int power_on_and_be_killed(void *config)
+{
+	struct mybrd_target *target;
+
+	allow_signal(SIGKILL);
+	send_sig(SIGKILL, current, 1);
+	target = mybrd_add_target("kunit-killed", config);
+	if (IS_ERR(target))
+		return PTR_ERR(target);
+	remove_suite_target(target);
+	return 0;
+}
+
+/* A task that is killed meanwhile leaves nothing. */
+static void killed_at_power_on(struct kunit *test)
+{
+	long before = atomic_long_read(&mybrd_charged);
+	struct thread *thread = thread_start(test, power_on_and_be_killed, &disk.config);
+
+	KUNIT_EXPECT_EQ(test, thread_join(thread), -EINTR);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&mybrd_charged), before);
+}
+
 static int resize(u64 size)
 {
 	int err;
@@ -205,6 +230,7 @@ static struct kunit_case prealloc_test_cases[] = {
 	KUNIT_CASE(all_pages_at_the_start),
 	KUNIT_CASE_PARAM(erased_pages_stay, erase_gen_params),
 	KUNIT_CASE(fewer_pages_than_the_disk),
+	KUNIT_CASE(killed_at_power_on),
 	KUNIT_CASE(resize_with_all_pages),
 	KUNIT_CASE(reset_to_zeros),
 	KUNIT_CASE(no_clone_of_it),

@@ -29,6 +29,7 @@ holds() { op holds $dev 0 "${2:-$size}" && [ "$said" = "ok $1" ]; }
 has_size() { [ "$(cat /sys/block/mybrd-f/size)" = $(($1 * 2048)) ]; }
 write_all() { op write $dev 0 $size "$1"; }
 empty() { op discard $dev 0 $size; }
+half() { empty && op write $dev 0 $((size / 2)) 17; }
 
 # each_allocation WHAT ALLOWED PREPARE GOOD BAD OP [WORD]...: do the op with ever later allocations
 # failing, after PREPARE each time; GOOD must hold where it succeeded, BAD where it failed, with
@@ -160,6 +161,9 @@ for mode in bio mq; do
 	[ -z "$here" ] || out_of_pages "$mode: a write that gets no pages"
 	# The old content each time: an attempt that overcame its failure has replaced it.
 	each_allocation "$mode: write over pages" "ENOMEM|EAGAIN" "write_all 17" "holds 90" "holds 17" write $dev 0 $size 90
+	write_all 90
+	each_allocation "$mode: zeroing of pages and holes" "ENOSPC|ENOMEM|EAGAIN" \
+		half "holds 0" "holds 17 $((size / 2))" zero $dev 0 $size
 	write_all 90
 	each_allocation "$mode: read" "ENOMEM|EAGAIN" : : : check $dev 0 $size 90
 	each_allocation "$mode: discard" ENOMEM "write_all 90" "holds 0" "holds 90" discard $dev 0 $size
