@@ -13,6 +13,9 @@ modules: ## Build mybrd.ko for the running kernel (or KDIR=...)
 demo: ## See it work in a VM: real files, fio, races (KERNEL=6.1, 6.12, 7.3)
 	@KERNEL=$(KERNEL) scripts/show/demo
 
+cluster-demo: ## Two VMs on one network: NVMe over TCP, power cuts, RAID and DRBD over it
+	@scripts/show/cluster
+
 quick: ## What is broken shows in a minute, natively (CASE=SUITE.CASE: one case in seconds)
 	@CASE=$(CASE) scripts/check/quick
 
@@ -111,7 +114,7 @@ help: ## This list
 .DEFAULT:
 	@echo "There is no make $@: see make help" >&2; exit 2
 
-.PHONY: modules demo quick soak crash-test check check-all check-repeat check-user check-fuzz check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
+.PHONY: modules demo cluster-demo quick soak crash-test check check-all check-repeat check-user check-fuzz check-mutants check-package check-interrupt compare bench bench-locks bench-scale \
 	bench-user \
 	timeline story rcu lint vm \
 	install uninstall dkms-install dkms-uninstall deb clean distclean help
