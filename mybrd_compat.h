@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between kernels 6.1, 6.12 and 7.3.  The rest of the driver is the same for
- * all of them, and asks for no version.
+ * What differs between kernels from 6.1 to 7.3.  The rest of the driver is the same for all of
+ * them.  Nothing here asks for a version, because distributions backport features: a macro of
+ * the kernel's tells, or MYBRD_HAVE_..., which Kbuild finds out.
  */
 #ifndef MYBRD_COMPAT_H
 #define MYBRD_COMPAT_H
@@ -9,7 +10,6 @@
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/rcupdate.h>
-#include <linux/version.h>
 
 #include "mybrd.h"
 
@@ -30,19 +30,22 @@
 #define MYBRD_DMA_ALIGNMENT	3
 
 /* With CONFIG_RCU_LAZY, call_rcu() may delay a callback, and the memory, for seconds. */
-#if KERNEL_VERSION(6, 2, 0) > LINUX_VERSION_CODE
+#ifndef MYBRD_HAVE_CALL_RCU_HURRY
 #define call_rcu_hurry call_rcu
 #endif
 
 /* Merging requests became unconditional in 6.14. */
-#if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
+#ifdef MYBRD_HAVE_SHOULD_MERGE
 #define MYBRD_MQ_FLAGS		(BLK_MQ_F_BLOCKING | BLK_MQ_F_SHOULD_MERGE)
 #else
 #define MYBRD_MQ_FLAGS		BLK_MQ_F_BLOCKING
 #endif
 
 /* From 6.14 on, allocations are kept from asking for I/O while a queue is frozen. */
-#if KERNEL_VERSION(6, 14, 0) > LINUX_VERSION_CODE
+#ifdef MYBRD_HAVE_FREEZE_FLAGS
+#define mybrd_freeze_queue	blk_mq_freeze_queue
+#define mybrd_unfreeze_queue	blk_mq_unfreeze_queue
+#else
 static unsigned int mybrd_freeze_queue(struct request_queue *q)
 {
 	blk_mq_freeze_queue(q);
@@ -53,26 +56,23 @@ static void mybrd_unfreeze_queue(struct request_queue *q, unsigned int flags)
 {
 	blk_mq_unfreeze_queue(q);
 }
-#else
-#define mybrd_freeze_queue	blk_mq_freeze_queue
-#define mybrd_unfreeze_queue	blk_mq_unfreeze_queue
 #endif
 
 /* Before 6.4, an I/O was counted with its sectors when it began. */
-#if KERNEL_VERSION(6, 4, 0) > LINUX_VERSION_CODE
-static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
-{
-	bdev_start_io_acct(bio->bi_bdev, bio_sectors(bio), bio_op(bio), start);
-}
-#else
+#ifdef MYBRD_HAVE_START_WITHOUT_SECTORS
 static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 {
 	bdev_start_io_acct(bio->bi_bdev, bio_op(bio), start);
 }
+#else
+static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
+{
+	bdev_start_io_acct(bio->bi_bdev, bio_sectors(bio), bio_op(bio), start);
+}
 #endif
 
 /* Since 6.17, a limit of its own says whether zeroing gives memory back. */
-#if KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
+#ifdef MYBRD_HAVE_ZEROING_UNMAPS
 #define MYBRD_ZEROING_UNMAPS	.max_hw_wzeroes_unmap_sectors =			\
 					config->prealloc ? 0 : mybrd_max_zeroes(config),
 #else
@@ -114,7 +114,15 @@ static bool mybrd_writes_back(struct request_queue *q)
 static int mybrd_open_disk(struct gendisk *disk);
 static void mybrd_close_disk(struct gendisk *disk);
 
-#if KERNEL_VERSION(6, 5, 0) > LINUX_VERSION_CODE
+/* Since 6.5, open() gets a disk and a blk_mode_t. */
+#ifdef BLK_OPEN_READ
+static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
+{
+	return mybrd_open_disk(disk);
+}
+
+#define mybrd_release		mybrd_close_disk
+#else
 static int mybrd_open(struct block_device *bdev, fmode_t mode)
 {
 	return mybrd_open_disk(bdev->bd_disk);
@@ -124,13 +132,6 @@ static void mybrd_release(struct gendisk *disk, fmode_t mode)
 {
 	mybrd_close_disk(disk);
 }
-#else
-static int mybrd_open(struct gendisk *disk, blk_mode_t mode)
-{
-	return mybrd_open_disk(disk);
-}
-
-#define mybrd_release		mybrd_close_disk
 #endif
 
 /*
