@@ -87,7 +87,7 @@ static void mybrd_start_io_acct(struct bio *bio, unsigned long start)
 #else
 #define MYBRD_FEAT_ATOMIC_WRITES	0
 #endif
-static void mybrd_allow_atomic_writes(struct queue_limits *lim)
+static inline void mybrd_allow_atomic_writes(struct queue_limits *lim)
 {
 	lim->atomic_write_hw_max = MYBRD_MAX_ATOMIC;
 	lim->atomic_write_hw_unit_min = lim->logical_block_size;
@@ -149,8 +149,55 @@ static unsigned int mybrd_discard_granularity(const struct mybrd_config *config)
 	return config->discard ? max_t(unsigned int, config->blocksize, PAGE_SIZE) : 0;
 }
 
-/* Without @set, the disk takes bios. */
+/* Before 6.11, what a disk can do is no part of its limits. */
 #ifdef BLK_FEAT_NOWAIT
+static void mybrd_set_features(struct queue_limits *lim, const struct mybrd_config *config,
+			       bool bios)
+{
+	lim->features = BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
+			(bios ? BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL : 0);
+	if (config->write_cache)
+		lim->features |= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
+}
+
+static inline void mybrd_set_flags(struct request_queue *q, const struct mybrd_config *config,
+				   bool bios)
+{
+}
+#else
+static inline void mybrd_set_features(struct queue_limits *lim, const struct mybrd_config *config,
+				      bool bios)
+{
+}
+
+/* 6.1 does not know of disks that do I/O at once. */
+#ifdef QUEUE_FLAG_SYNCHRONOUS
+static void mybrd_set_synchronous(struct request_queue *q)
+{
+	blk_queue_flag_set(QUEUE_FLAG_SYNCHRONOUS, q);
+}
+#else
+static void mybrd_set_synchronous(struct request_queue *q)
+{
+}
+#endif
+
+static void mybrd_set_flags(struct request_queue *q, const struct mybrd_config *config, bool bios)
+{
+	blk_queue_flag_set(QUEUE_FLAG_IO_STAT, q);
+	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
+	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, q);
+	if (bios) {
+		blk_queue_flag_set(QUEUE_FLAG_POLL, q);
+		mybrd_set_synchronous(q);
+	}
+	blk_queue_write_cache(q, config->write_cache, config->write_cache);
+}
+#endif
+
+/* Without @set, the disk takes bios.  Before 6.9, limits are set when it is there. */
+#ifdef MYBRD_HAVE_ALLOC_LIMITS
 static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 					struct blk_mq_tag_set *set)
 {
@@ -166,14 +213,15 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 		.discard_granularity		= mybrd_discard_granularity(config),
 		.max_write_zeroes_sectors	= mybrd_max_zeroes(config),
 		MYBRD_ZEROING_UNMAPS
-		.features			= BLK_FEAT_IO_STAT | BLK_FEAT_NOWAIT |
-						  (set ? 0 : BLK_FEAT_SYNCHRONOUS | BLK_FEAT_POLL),
 	};
+	struct gendisk *disk;
 
+	mybrd_set_features(&lim, config, !set);
 	mybrd_allow_atomic_writes(&lim);
-	if (config->write_cache)
-		lim.features |= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
-	return set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
+	disk = set ? blk_mq_alloc_disk(set, &lim, NULL) : blk_alloc_disk(&lim, config->home_node);
+	if (!IS_ERR(disk))
+		mybrd_set_flags(disk->queue, config, !set);
+	return disk;
 }
 #else
 static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
@@ -197,13 +245,7 @@ static struct gendisk *mybrd_alloc_disk(const struct mybrd_config *config,
 	blk_queue_max_discard_sectors(q, config->discard ? MYBRD_MAX_BIO_SECTORS : 0);
 	q->limits.discard_granularity = mybrd_discard_granularity(config);
 	blk_queue_max_write_zeroes_sectors(q, mybrd_max_zeroes(config));
-	blk_queue_flag_set(QUEUE_FLAG_IO_STAT, q);
-	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, q);
-	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
-	blk_queue_flag_clear(QUEUE_FLAG_ADD_RANDOM, q);
-	if (!set)
-		blk_queue_flag_set(QUEUE_FLAG_POLL, q);
-	blk_queue_write_cache(q, config->write_cache, config->write_cache);
+	mybrd_set_flags(q, config, !set);
 	return disk;
 }
 #endif
