@@ -212,20 +212,37 @@ apt_setup() {
 		Dir::State::lists "$dir/lists";
 		Dir::Cache "$dir/cache";
 	EOF
+	[ "${debian_arch:-amd64}" = amd64 ] || cat >>"$dir/apt.conf" <<-EOF
+		APT::Architecture "$debian_arch";
+		APT::Architectures { "$debian_arch"; "amd64"; };
+	EOF
 	export APT_CONFIG=$dir/apt.conf
 	apt-get -q -o APT::Update::Error-Mode=any update >"$log" 2>&1 ||
 		give_up "cannot read the Debian archive" "$log"
 }
 
-# fetch DIR PACKAGE...: unpack packages below DIR, and have done with apt
-fetch() {
-	local dir=$1 deb
-	shift
+# depends PACKAGE PATTERN: the packages that it depends on and that match PATTERN
+depends() {
+	apt-cache depends --important "$1" 2>>"$log" | sed -En "s/^ *Depends: ($2)\$/\1/p"
+}
+
+# unpack DIR ROOT PACKAGE...: unpack packages below ROOT, by the apt of DIR. A link to a directory
+# stays one: /lib in a root file system.
+unpack() {
+	local dir=$1 root=$2 deb as_owner=
+	shift 2
+	[ -w "$root" ] || as_owner=as_root
 	(cd "$dir/apt" && apt-get -q download "$@") >>"$log" 2>&1 || give_up "cannot download $1" "$log"
 	for deb in "$dir"/apt/*.deb; do
-		dpkg-deb -x "$deb" "$dir"
+		dpkg-deb --fsys-tarfile "$deb" | $as_owner tar -C "$root" --keep-directory-symlink -xf -
 	done
-	rm -r "$dir/apt"
+	rm "$dir"/apt/*.deb
+}
+
+# fetch DIR PACKAGE...: unpack packages below DIR, and have done with apt
+fetch() {
+	unpack "$1" "$1" "${@:2}"
+	rm -r "$1/apt"
 }
 
 # page_store MYBRD.C DIR: cut the page store out of it, for kunit/user/store.c, and make in DIR what
