@@ -155,7 +155,7 @@ is_good() {
 			((BASH_REMATCH[1] >= $3 && optimal % BASH_REMATCH[1] == 0))
 		;;
 	optimal_io_size)
-		[[ $text =~ ^0+[KMGTPEkmgtpe]?$newline ]] ||
+		[[ $text =~ ^0{1,31}[KMGTPEkmgtpe]?$newline ]] ||
 			{ bytes_of "$text" && ((value > 0 && value <= 1 << 30 && value % physical == 0)); }
 		;;
 	discard | prealloc | ro | power) [[ ${text,,} =~ ^([ytnf01$also]|on|of) ]] ;;
@@ -177,7 +177,11 @@ judge() {
 	local answer=$said so='' shown=$2 expected=1
 	logged
 	((++tried))
-	[ "$answer" != ok ] || { ((++taken)); expected=0; }
+	if [ "$answer" = ok ]; then
+		((++taken))
+		expected=0
+		[[ $line != *'is more than it can hold'* ]] || lines=0	# it may be
+	fi
 	[ "$answer" = "$3" ] || so+="got $answer, not $3; "
 	[ "$lines" = $expected ] || so+="$lines lines; "
 	[ "$lines" = 0 ] || [[ $line = *"$1"* ]] || so+="'$1' is not in it; "
