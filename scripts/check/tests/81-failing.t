@@ -29,7 +29,7 @@ holds() { op holds $dev 0 "${2:-$size}" && [ "$said" = "ok $1" ]; }
 has_size() { [ "$(cat /sys/block/mybrd-f/size)" = $(($1 * 2048)) ]; }
 write_all() { op write $dev 0 $size "$1"; }
 empty() { op discard $dev 0 $size; }
-half() { empty && op write $dev 0 $((size / 2)) 17; }
+half() { empty && op write "$dev" 0 $((size / 2)) 17; }
 
 # each_allocation WHAT ALLOWED PREPARE GOOD BAD OP [WORD]...: do the op with ever later allocations
 # failing, after PREPARE each time; GOOD must hold where it succeeded, BAD where it failed, with
