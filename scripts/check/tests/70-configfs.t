@@ -172,6 +172,15 @@ set_ a power 0
 set_ a size 5632
 bad_values $cfs/a/blocksize blocksize 4096
 is "$wrong" "" "blocksize=4096 on a disk of 5632 bytes is refused"
+set_ a write_cache 1
+bad_values $cfs/a/prealloc prealloc 1
+is "$wrong" "" "prealloc=1 on a disk with a write cache is refused"
+set_ a clone_of nothing
+refused "a disk with a write cache, clone of nothing, gets no power" "No such file" set_ a power 1
+set_ a clone_of ''
+set_ a write_cache 0
+op put $cfs/a/cut 'lose\x00'
+is "$said" EINVAL "a cut with a NUL in it is refused"
 set_ a power 1
 logged
 op put $cfs/a/hw_queue_depth 3

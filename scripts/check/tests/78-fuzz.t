@@ -230,6 +230,7 @@ verdict "attributes of a target that is off"
 for setting in optimal_io_size=0 size=1M blocksize=512 physical_block_size=512 prealloc=0 queue_mode=mq submit_queues=1 hw_queue_depth=8 mem_limit=0 home_node=-1 discard=1 ro=0; do
 	set_ f ${setting%=*} ${setting#*=}
 done
+physical=512 optimal=0
 logged
 op put $cfs/f/power 1
 is "$said" ok "power=1 after all that"
