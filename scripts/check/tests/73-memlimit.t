@@ -8,6 +8,7 @@
 set -u
 . "$(dirname "$0")/configfs.sh"
 
+dmesg -C	# another test had the OOM killer come
 param=/sys/module/mybrd/parameters/mem_limit
 total=$(meminfo MemTotal)
 diag "MemTotal $total KiB"
