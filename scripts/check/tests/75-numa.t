@@ -25,7 +25,7 @@ comes_from() {
 	before=("$(free_of 0)" "$(free_of 1)")
 	taskset -c "$cpu" dd if=/dev/zero of=/dev/mybrd-a bs=1M count=$mib oflag=direct status=none
 	taken=($((before[0] - $(free_of 0))) $((before[1] - $(free_of 1))))
-	in_range "${taken[node]}" $((mib * 1024 * 7 / 8)) $((mib * 1024 * 5 / 4)) \
+	in_range "${taken[node]}" $((mib * 1024 * 15 / 16)) $((mib * 1024 * 5 / 4)) \
 		"$what: $mib MiB come from node $node (${taken[node]} KiB)"
 	in_range "${taken[1 - node]}" $((-mib * 128)) $((mib * 128)) "$what: and none from the other (${taken[1 - node]} KiB)"
 }
