@@ -1618,8 +1618,9 @@ static int mybrd_insert_spare(struct mybrd_spare *spare, pgoff_t index, struct p
 }
 
 /*
- * Zeroing is at a hole of @hole pages that it has to fill.  *pos is behind the pages that it
- * inserted afterwards.  The caller looks again, also if another write was first.
+ * Fill the hole of @hole pages at *pos with pages of zeros, up to the end of the leaf at most.
+ * *pos moves behind those that were inserted.  Another write may have been first: the caller looks
+ * again.
  */
 static noinline int mybrd_zero_hole(struct mybrd_spare *spare, u64 *pos, unsigned long hole)
 {
@@ -3368,15 +3369,15 @@ static int mybrd_clone_origin(struct mybrd_target *target)
 		       config->clone_of);
 		return -ENOENT;
 	}
-	size = mybrd_size(origin);
-	if (!target->disk && mybrd_size_follows(config))
-		wanted = size;
 	if (origin->store.prealloc) {
 		pr_err("%s: clone_of='%s': its pages are preallocated, and it shares none\n",
 		       target->disk_name, config->clone_of);
 		err = -EINVAL;
 		goto put;
 	}
+	size = mybrd_size(origin);
+	if (!target->disk && mybrd_size_follows(config))
+		wanted = size;
 	if (!size) {
 		pr_err("%s: clone_of='%s': its disk is being removed\n", target->disk_name,
 		       config->clone_of);
@@ -3436,7 +3437,7 @@ static void mybrd_warn_of_size(const struct mybrd_target *target)
 				    target->disk_name, size, (u64)max << PAGE_SHIFT);
 }
 
-/* Give the new store of a target what it has at power on. */
+/* Set up the new store of a target: its limit, its write cache, and its content. */
 static int mybrd_fill_store(struct mybrd_target *target)
 {
 	const struct mybrd_config *config = &target->config;
@@ -4393,6 +4394,17 @@ static int mybrd_parse_uint(const char *name, const char *text, unsigned int min
 	return 0;
 }
 
+static int mybrd_parse_power_of_2(const char *name, const char *text, unsigned int min,
+				  unsigned int max, unsigned int *value)
+{
+	unsigned int v;
+
+	if (kstrtouint(text, 10, &v) || v < min || v > max || !is_power_of_2(v))
+		return mybrd_bad_value(name, text, "a power of two from %u to %u", min, max);
+	*value = v;
+	return 0;
+}
+
 static int mybrd_parse_bool(const char *name, const char *text, bool *value)
 {
 	if (kstrtobool(text, value))
@@ -4438,28 +4450,17 @@ static int mybrd_parse_mem_limit(const char *text, struct mybrd_config *config)
 
 static int mybrd_parse_blocksize(const char *text, struct mybrd_config *config)
 {
-	unsigned int v;
+	int err = mybrd_parse_power_of_2("blocksize", text, SECTOR_SIZE, MYBRD_MAX_BLOCKSIZE,
+					 &config->blocksize);
 
-	if (kstrtouint(text, 10, &v) || v < SECTOR_SIZE || v > MYBRD_MAX_BLOCKSIZE ||
-	    !is_power_of_2(v))
-		return mybrd_bad_value("blocksize", text, "a power of two from %d to %lu",
-				       SECTOR_SIZE, (unsigned long)MYBRD_MAX_BLOCKSIZE);
-	config->blocksize = v;
-	config->physical_block_size = max(config->physical_block_size, v);
-	return 0;
+	config->physical_block_size = max(config->physical_block_size, config->blocksize);
+	return err;
 }
 
 static int mybrd_parse_physical_block_size(const char *text, struct mybrd_config *config)
 {
-	unsigned int v;
-
-	if (kstrtouint(text, 10, &v) || v < config->blocksize || v > MYBRD_MAX_PHYSICAL ||
-	    !is_power_of_2(v))
-		return mybrd_bad_value("physical_block_size", text,
-				       "a power of two from blocksize, %u, to %d",
-				       config->blocksize, MYBRD_MAX_PHYSICAL);
-	config->physical_block_size = v;
-	return 0;
+	return mybrd_parse_power_of_2("physical_block_size", text, config->blocksize,
+				      MYBRD_MAX_PHYSICAL, &config->physical_block_size);
 }
 
 static int mybrd_parse_optimal_io_size(const char *text, struct mybrd_config *config)
@@ -4665,7 +4666,7 @@ static int mybrd_check_config(const char *name, const char *text, const struct m
 		return mybrd_bad_value(name, text,
 				       "such that optimal_io_size, %u, is a multiple of physical_block_size, %u",
 				       config->optimal_io_size, config->physical_block_size);
-	/* A write must not need memory, and it does where it copies a page. */
+	/* A write that copies a page needs memory, and a write to such a disk must not. */
 	if (config->prealloc && (config->write_cache || *config->clone_of))
 		return mybrd_bad_value(name, text,
 				       "such that a disk with prealloc has no write_cache and is no clone");

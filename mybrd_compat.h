@@ -170,7 +170,7 @@ static inline void mybrd_set_features(struct queue_limits *lim, const struct myb
 {
 }
 
-/* 6.1 does not know of disks that do I/O at once. */
+/* 6.1 has no flag for a disk that completes an I/O as it is submitted. */
 #ifdef QUEUE_FLAG_SYNCHRONOUS
 static void mybrd_set_synchronous(struct request_queue *q)
 {
