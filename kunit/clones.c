@@ -334,16 +334,6 @@ static int write_bytes(struct mybrd_target *target, sector_t sector, unsigned in
 	return do_bio(target, REQ_OP_WRITE, sector, nr_sectors, disks.buf);
 }
 
-static int try_reset(struct mybrd_target *target)
-{
-	int err;
-
-	mutex_lock(&target->power_lock);
-	err = mybrd_reset_target(target);
-	mutex_unlock(&target->power_lock);
-	return err;
-}
-
 /* The look for partitions had the disk open, and a kernel thread closes files later. */
 static int reset(struct mybrd_target *target)
 {
@@ -626,16 +616,6 @@ static void nowait_write_beyond_the_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, charged(), 4L);
 }
 
-static int try_resize(struct mybrd_target *target, u64 size)
-{
-	int err;
-
-	mutex_lock(&target->power_lock);
-	err = mybrd_resize_target(target, size);
-	mutex_unlock(&target->power_lock);
-	return err;
-}
-
 /* The new end is in a shared page.  Without memory for a copy, the disk stays as it is. */
 static void shrink_without_memory(struct kunit *test)
 {
@@ -644,13 +624,13 @@ static void shrink_without_memory(struct kunit *test)
 	int err;
 
 	leave_room(test, 0);
-	KUNIT_EXPECT_TRUE(test, comes_true((err = try_resize(disks.clone, 512)) != -EBUSY));
+	KUNIT_EXPECT_TRUE(test, comes_true((err = resize(disks.clone, 512)) != -EBUSY));
 	set_reserve(0);
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	KUNIT_EXPECT_EQ(test, (u64)get_capacity(disk) << SECTOR_SHIFT, size);
 	expect_unchanged(test, disks.clone);
-	KUNIT_EXPECT_EQ(test, try_resize(disks.clone, 512), 0);
-	KUNIT_EXPECT_EQ(test, try_resize(disks.clone, size), 0);
+	KUNIT_EXPECT_EQ(test, resize(disks.clone, 512), 0);
+	KUNIT_EXPECT_EQ(test, resize(disks.clone, size), 0);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0));
 	KUNIT_EXPECT_FALSE(test, disk_is(disks.clone, 0, 0x10));
 	KUNIT_EXPECT_EQ(test, disks.buf[SECTOR_SIZE - 1], 0x10);
@@ -768,7 +748,7 @@ static void reset_to_a_larger_origin(struct kunit *test)
 	struct mybrd_target *golden = disks.golden;
 
 	KUNIT_EXPECT_EQ(test, write_bytes(disks.clone, 0, PAGE_SECTORS, 0xaa), 0);
-	KUNIT_EXPECT_EQ(test, try_resize(golden, 2 * NR_PAGES * PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, resize(golden, 2 * NR_PAGES * PAGE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, reset(disks.clone), -EINVAL);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 0, 0xaa));
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 1, 0x11));

@@ -252,6 +252,26 @@ void remove_target(struct kunit *test, struct mybrd_target *target)
 	undo_now(test, drop_target, target);
 }
 
+int resize(struct mybrd_target *target, u64 size)
+{
+	int err;
+
+	mutex_lock(&target->power_lock);
+	err = mybrd_resize_target(target, size);
+	mutex_unlock(&target->power_lock);
+	return err;
+}
+
+int try_reset(struct mybrd_target *target)
+{
+	int err;
+
+	mutex_lock(&target->power_lock);
+	err = mybrd_reset_target(target);
+	mutex_unlock(&target->power_lock);
+	return err;
+}
+
 void init_bio(struct bio *bio, struct mybrd_target *target, blk_opf_t opf, sector_t sector,
 	      unsigned int nr_sectors, struct bio_vec *bv, unsigned int nr_bv)
 {

@@ -119,6 +119,10 @@ void remove_target(struct kunit *test, struct mybrd_target *target);
 /* Remove a target that belongs to a suite. */
 void remove_suite_target(struct mybrd_target *target);
 
+/* Resize or reset a disk, under its power_lock. */
+int resize(struct mybrd_target *target, u64 size);
+int try_reset(struct mybrd_target *target);
+
 /*
  * A disk with several hardware queues gets no scheduler by itself.  So the task that submits an I/O
  * also does it, and what is watched or denied to that task counts.

@@ -168,32 +168,22 @@ static void killed_at_power_on(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&mybrd_charged), before);
 }
 
-static int resize(u64 size)
-{
-	int err;
-
-	mutex_lock(&disk.target->power_lock);
-	err = mybrd_resize_target(disk.target, size);
-	mutex_unlock(&disk.target->power_lock);
-	return err;
-}
-
 /* It grows by all its new pages, or not at all, and shrinks by those beyond the end. */
 static void resize_with_all_pages(struct kunit *test)
 {
 	KUNIT_ASSERT_EQ(test, write_all(0x5a), 0);
 	disk.store->max_pages = NR_PAGES + 64;
-	KUNIT_EXPECT_EQ(test, resize((NR_PAGES + 65) * PAGE_SIZE), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, resize(disk.target, (NR_PAGES + 65) * PAGE_SIZE), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, NR_PAGES);
 	KUNIT_EXPECT_EQ(test, get_capacity(disk.target->disk), (sector_t)DISK_SECTORS);
 	KUNIT_EXPECT_TRUE(test, disk_is(0x5a, 0, 0));
 
-	KUNIT_EXPECT_EQ(test, resize((NR_PAGES + 64) * PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, resize(disk.target, (NR_PAGES + 64) * PAGE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, NR_PAGES + 64);
 	KUNIT_EXPECT_TRUE(test, disk_is(0x5a, 0, 0));
-	KUNIT_EXPECT_EQ(test, resize(PAGE_SIZE + SECTOR_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, resize(disk.target, PAGE_SIZE + SECTOR_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, 2UL);
-	KUNIT_EXPECT_EQ(test, resize(DISK_SECTORS << SECTOR_SHIFT), 0);
+	KUNIT_EXPECT_EQ(test, resize(disk.target, DISK_SECTORS << SECTOR_SHIFT), 0);
 	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, NR_PAGES);
 	KUNIT_EXPECT_TRUE(test, disk_is(0x5a, PAGE_SECTORS + 1, DISK_SECTORS - PAGE_SECTORS - 1));
 }
@@ -201,13 +191,8 @@ static void resize_with_all_pages(struct kunit *test)
 /* A reset makes zeros of it, and keeps the pages. */
 static void reset_to_zeros(struct kunit *test)
 {
-	int err;
-
 	KUNIT_ASSERT_EQ(test, write_all(0x5a), 0);
-	mutex_lock(&disk.target->power_lock);
-	err = mybrd_reset_target(disk.target);
-	mutex_unlock(&disk.target->power_lock);
-	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, try_reset(disk.target), 0);
 	KUNIT_EXPECT_TRUE(test, disk_is(0, 0, 0));
 	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, NR_PAGES);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&disk.store->frees), 0L);

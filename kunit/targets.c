@@ -489,16 +489,6 @@ static void removal_of_none(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, unwatch(RCU_BARRIER), 0U);
 }
 
-static int resize(struct mybrd_target *target, u64 size)
-{
-	int err;
-
-	mutex_lock(&target->power_lock);
-	err = mybrd_resize_target(target, size);
-	mutex_unlock(&target->power_lock);
-	return err;
-}
-
 /* Open the disk, exclusively if there is a holder. */
 #if KERNEL_VERSION(6, 9, 0) > LINUX_VERSION_CODE
 static void *open_for(dev_t dev, void *holder)
