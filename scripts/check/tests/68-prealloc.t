@@ -8,6 +8,7 @@
 
 set -u
 . "$(dirname "$0")/configfs.sh"
+. "$(dirname "$0")/swap.sh"
 
 full="No space left on device"
 total=$(meminfo MemTotal)
@@ -93,7 +94,7 @@ for mode in $(modes); do
 		((++killed))
 	done
 	diag "$mode: $killed of 20 were killed in time"
-	is "$killed $(ls /dev/mybrd-b 2>&1)" "$killed ls: cannot access '/dev/mybrd-b': No such file or directory" "$mode: a task that is killed leaves no disk, or a whole one"
+	ok "$mode: a task that is killed leaves no disk, or a whole one" [ ! -e /dev/mybrd-b ]
 	ok "$mode: some were" [ $killed -gt 0 ]
 	rmdir $cfs/b
 	after=$(settled_memory)
@@ -102,27 +103,10 @@ done
 
 # Swap under global pressure: not one page is refused.
 dmesg -n 3	# the kernel shows a call trace with each kill, and that is no bug
-truncate -s 200M /var/tmp/holes
-hog() { sh -c 'echo 1000 >/proc/self/oom_score_adj; exec "$@"' - "$payload/ops" hog "$1" /tmp/there /tmp/enough >/dev/null; }
 for mode in $(modes); do
 	target swap size=128M queue_mode="$mode" prealloc=1
-	mkswap /dev/mybrd-swap >/dev/null
-	ok "$mode: swap on it" swapon /dev/mybrd-swap
-	echo 200 >/proc/sys/vm/swappiness
-	rm -f /tmp/there /tmp/enough
-	before=$(awk '$1 == "pswpout" { print $2 }' /proc/vmstat)
-	hog 220 &
-	pid=$!
-	until [ -e /tmp/there ] || ! kill -0 $pid; do sleep 0.2; done
-	fio --name=reader --filename=/var/tmp/holes --rw=randread --bs=16k --size=200M --io_size=400M --ioengine=mmap \
-		--invalidate=0 --fadvise_hint=0 >/dev/null 2>&1
-	out=$(($(awk '$1 == "pswpout" { print $2 }' /proc/vmstat) - before))
-	in_range $out 8192 999999999 "$mode: a process that sleeps is swapped out ($out pages)"
-	touch /tmp/enough
-	wait $pid
-	is $? 0 "$mode: and it has what it had when it goes on"
-	hog 600
-	is $? 137 "$mode: a process that is larger than the memory, swap included, gets killed"
+	swap_out "$mode" 220
+	swap_in "$mode"
 	is "$(counter mybrd-swap enospc) $(pages_of swap)" "0 32768 0" "$mode: no page was refused, and none went"
 	ok "$mode: swap off" swapoff /dev/mybrd-swap
 	remove swap

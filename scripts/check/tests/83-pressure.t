@@ -7,15 +7,11 @@
 
 set -u
 . "$(dirname "$0")/configfs.sh"
+. "$(dirname "$0")/swap.sh"
 
 total=$(meminfo MemTotal)
 echo -1000 >/proc/self/oom_score_adj
 dmesg -n 3	# the kernel shows a call trace with each kill, and that is no bug
-swapped_out() { awk '$1 == "pswpout" { print $2 }' /proc/vmstat; }
-
-truncate -s 200M /var/tmp/holes
-# hog MIB: so much memory, of which no two pages are the same, and a look at it in the end
-hog() { sh -c 'echo 1000 >/proc/self/oom_score_adj; exec "$@"' - "$payload/ops" hog "$1" /tmp/there /tmp/enough >/dev/null; }
 
 for mode in $(modes); do
 	# One page in each leaf of the tree, more or less: a node of 576 bytes for each.
@@ -36,32 +32,14 @@ for mode in $(modes); do
 	settled mybrd-sparse
 	remove sparse
 
-	# A process that sleeps, beside another that reads more than the page cache can hold, again and
-	# again: reclaim swaps the first one out. Every page of that takes another on the disk, and each is
-	# taken; but where requests wait for a worker, and many pages with them, a few are not.
+	# Every page that is swapped out takes another on the disk, and each is taken; but where requests
+	# wait for a worker, and many pages with them, a few are not.
 	target swap size=64M queue_mode="$mode"
-	mkswap /dev/mybrd-swap >/dev/null
-	ok "$mode: swap on it" swapon /dev/mybrd-swap
-	echo 200 >/proc/sys/vm/swappiness
-	rm -f /tmp/there /tmp/enough
-	before=$(swapped_out)
-	hog 260 &
-	pid=$!
-	until [ -e /tmp/there ] || ! kill -0 $pid; do sleep 0.2; done
-	fio --name=reader --filename=/var/tmp/holes --rw=randread --bs=16k --size=200M --io_size=400M --ioengine=mmap \
-		--invalidate=0 --fadvise_hint=0 >/dev/null 2>&1
-	out=$(($(swapped_out) - before))
-	in_range $out 8192 999999999 "$mode: a process that sleeps is swapped out ($out pages)"
+	swap_out "$mode" 260
 	few=0
 	[ "$mode" = bio ] || few=$((out / 20))
 	in_range "$(counter mybrd-swap enospc)" 0 $few "$mode: none of it is refused"
-	touch /tmp/enough
-	wait $pid
-	is $? 0 "$mode: and it has what it had when it goes on"
-
-	# One that is larger than the memory, swap included, is killed, and that is all.
-	hog 600
-	is $? 137 "$mode: a process that is larger than the memory gets killed"
+	swap_in "$mode"
 	ok "$mode: swap off" swapoff /dev/mybrd-swap
 	remove swap
 done
