@@ -1741,12 +1741,16 @@ static int mybrd_unmap_range(struct mybrd_spare *spare, u64 pos, u64 end)
  */
 static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowait)
 {
-	u64 first = end, stop = end;
 	struct mybrd_spare spare;
+	u64 first, stop;
 	int err = 0;
 
-	if (!store->prealloc)
-		mybrd_whole_pages(pos, end, &first, &stop);
+	/* This needs no memory, but it may be long: it offers the CPU to others unless @nowait. */
+	if (store->prealloc) {
+		mybrd_spare_init(&spare, store, nowait ? MYBRD_GFP_NOWAIT : MYBRD_GFP);
+		return mybrd_zero_range(&spare, pos, end);
+	}
+	mybrd_whole_pages(pos, end, &first, &stop);
 	if (first < stop)
 		err = mybrd_discard_pages(store, first >> PAGE_SHIFT, (stop - 1) >> PAGE_SHIFT,
 					  nowait);
@@ -1764,15 +1768,31 @@ static int mybrd_discard(struct mybrd_store *store, u64 pos, u64 end, bool nowai
 /* The bytes that one leaf of the tree has */
 #define MYBRD_LEAF_BYTES	(RADIX_TREE_MAP_SIZE * PAGE_SIZE)
 
+/* Do the limits allow for @nr pages more? */
+static bool mybrd_limits_allow(struct mybrd_store *store, unsigned long nr)
+{
+	return size_add(atomic_long_read(&store->charged), nr) <= READ_ONCE(store->max_pages) &&
+	       size_add(atomic_long_read(&mybrd_charged), nr) <= READ_ONCE(mybrd_total_max_pages);
+}
+
 /*
  * Fill the holes of [pos, end), in bytes, with pages of zeros.  What is inserted stays after an
  * error: -ENOSPC if there is no memory, -EINTR if the task is killed.
  */
 static int mybrd_preallocate(struct mybrd_store *store, u64 pos, u64 end)
 {
+	unsigned long nr = ((end - 1) >> PAGE_SHIFT) - (pos >> PAGE_SHIFT) + 1;
 	struct mybrd_spare spare;
 	int err = 0;
 
+	if (pos >= end)
+		return 0;
+	/* Don't begin what the limits don't allow: other disks would be refused pages meanwhile. */
+	if (!mybrd_limits_allow(store, nr)) {
+		rcu_barrier();
+		if (!mybrd_limits_allow(store, nr))
+			return -ENOSPC;
+	}
 	for (; pos < end && !err; pos += MYBRD_LEAF_BYTES) {
 		mybrd_spare_init(&spare, store, MYBRD_GFP);
 		err = mybrd_write_zeroes(&spare, pos, min_t(u64, pos + MYBRD_LEAF_BYTES, end));
@@ -2735,6 +2755,8 @@ static int mybrd_do_zeroes(struct mybrd_store *store, const struct bio *bio, uns
 	struct mybrd_spare spare;
 	int err;
 
+	if (!bytes)
+		return 0;
 	mybrd_spare_for_io(&spare, store, bio, wait);
 	if (bio->bi_opf & REQ_NOUNMAP || store->prealloc)
 		err = mybrd_write_zeroes(&spare, pos, end);

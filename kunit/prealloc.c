@@ -174,6 +174,8 @@ static void resize_with_all_pages(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, write_all(0x5a), 0);
 	disk.store->max_pages = NR_PAGES + 64;
 	KUNIT_EXPECT_EQ(test, resize(disk.target, (NR_PAGES + 65) * PAGE_SIZE), -ENOSPC);
+	/* It did not begin, so that it took no pages from other disks. */
+	KUNIT_EXPECT_EQ(test, disk.store->inserts, NR_PAGES);
 	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, NR_PAGES);
 	KUNIT_EXPECT_EQ(test, get_capacity(disk.target->disk), (sector_t)DISK_SECTORS);
 	KUNIT_EXPECT_TRUE(test, disk_is(0x5a, 0, 0));
