@@ -13,8 +13,9 @@ cfs=/sys/kernel/config/mybrd
 no_udev() { udev_pause; }
 
 get() { local value; read -r value <"$cfs/$1/$2"; echo "$value"; }
-# set NAME ATTRIBUTE VALUE: the value, without a newline, in one write
-set_() { printf '%s' "$3" >"$cfs/$1/$2"; }
+# set NAME ATTRIBUTE VALUE: the value in one write, without a newline. One that is empty is a
+# newline, as from echo, because an empty write never reaches the driver.
+set_() { printf '%s' "${3:-$'\n'}" >"$cfs/$1/$2"; }
 
 # target NAME [ATTRIBUTE=VALUE]...: a new one, powered on
 target() {
