@@ -34,13 +34,13 @@
 typedef __u32 u32;
 typedef __u64 u64;
 
-#define PAGE_BYTES	4096u
 #define MAX_IO		(4u << 20)
 #define MAX_WORDS	10
 #define MAX_RECORD	8192		/* of /dev/kmsg */
 
 enum { EXIT_BAD = 1, EXIT_USAGE = 3 };
 
+static unsigned int page_bytes;		/* of the kernel */
 static unsigned char *buffer;		/* MAX_IO and a page, page aligned */
 static char reply[MAX_RECORD * 4 + 64];
 static int opened = -1;			/* what "open" opened */
@@ -256,7 +256,7 @@ static unsigned char *place(u64 bytes, const char *shift)
 {
 	if (bytes > MAX_IO)
 		die(EXIT_USAGE, "%llu bytes: want %u at most", bytes, MAX_IO);
-	return buffer + (shift ? parse(shift, PAGE_BYTES - 1) : 0);
+	return buffer + (shift ? parse(shift, page_bytes - 1) : 0);
 }
 
 static void write_with(char **word, int flags)
@@ -394,7 +394,7 @@ static void op_peek(char **word)
 		answer_error();
 		return;
 	}
-	answer_bytes(read(fd, buffer, PAGE_BYTES), PAGE_BYTES);
+	answer_bytes(read(fd, buffer, page_bytes), page_bytes);
 	nap(3);
 	close(fd);
 }
@@ -522,11 +522,11 @@ static void op_eat(char **word)
 static void op_hog(char **word)
 {
 	u64 pages = parse(word[0], 1 << 20) << 8;
-	unsigned int words = PAGE_BYTES / sizeof(u32);
+	unsigned int words = page_bytes / sizeof(u32);
 	u32 *memory;
 	int fd;
 
-	memory = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
+	memory = mmap(NULL, pages * page_bytes, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
 		die(EXIT_BAD, "%s MiB: %s", word[0], strerror(errno));
@@ -660,6 +660,7 @@ int main(int argc, char **argv)
 	size_t size = 0;
 	ssize_t got;
 
+	page_bytes = sysconf(_SC_PAGESIZE);
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;
@@ -669,9 +670,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	/* All of it is there before an allocation fails on purpose. */
-	if (posix_memalign((void **)&buffer, PAGE_BYTES, MAX_IO + PAGE_BYTES))
+	if (posix_memalign((void **)&buffer, page_bytes, MAX_IO + page_bytes))
 		die(EXIT_BAD, "out of memory");
-	memset(buffer, 0, MAX_IO + PAGE_BYTES);
+	memset(buffer, 0, MAX_IO + page_bytes);
 	srandom(getpid());
 
 	if (strcmp(argv[1], "-")) {

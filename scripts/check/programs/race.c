@@ -50,8 +50,7 @@
 typedef __u32 u32;
 typedef __u64 u64;
 
-#define PAGE_BYTES	4096u
-#define MAX_IO		(64 * PAGE_BYTES)
+#define MAX_IO		(64 * page_bytes)
 #define MAX_PAGES	1048576
 #define MAX_THREADS	63u		/* of a kind: a writer id has 6 bits, and is not 0 */
 
@@ -68,6 +67,8 @@ enum { EXIT_VIOLATION = 1, EXIT_IO = 2, EXIT_USAGE = 3 };
 enum kind { WRITER, DISCARDER, READER };
 enum erase { DISCARD, ZEROOUT, PUNCH };
 
+static unsigned int page_bytes;		/* of the kernel */
+
 static const char * const kind_name[] = { "writer", "discarder", "reader" };
 
 struct thread {
@@ -77,7 +78,7 @@ struct thread {
 	u64	rng;
 	u64	ops;
 	u64	words;
-	unsigned char	*buf;		/* MAX_IO + PAGE_BYTES, page aligned */
+	unsigned char	*buf;		/* MAX_IO + page_bytes, page aligned */
 };
 
 static const char *device;
@@ -117,7 +118,7 @@ static void violation(u64 word, u64 value, const char *why)
 	if (atomic_fetch_add(&violations, 1) < SHOWN)
 		fprintf(stderr,
 			"race: VIOLATION at byte %llu (page %llu): %016llx: %s\n",
-			word * 8, word * 8 / PAGE_BYTES, value, why);
+			word * 8, word * 8 / page_bytes, value, why);
 }
 
 static u64 mix(u64 x)
@@ -241,8 +242,8 @@ static void pick(struct thread *t, u64 *off, u64 *len, u64 limit)
 	if (limit > total)
 		limit = total;
 	most = limit;
-	if (next_random(&t->rng) % 4 && most > 4 * PAGE_BYTES / granule)
-		most = 4 * PAGE_BYTES / granule;
+	if (next_random(&t->rng) % 4 && most > 4 * page_bytes / granule)
+		most = 4 * page_bytes / granule;
 	n = 1 + next_random(&t->rng) % most;
 	at = next_random(&t->rng) % (total - n + 1);
 	*off = at * granule;
@@ -252,7 +253,7 @@ static void pick(struct thread *t, u64 *off, u64 *len, u64 limit)
 /* The buffer starts anywhere in a page: segments then cross pages of the disk. */
 static void *place(struct thread *t)
 {
-	return t->buf + next_random(&t->rng) % (PAGE_BYTES / mem_align) * mem_align;
+	return t->buf + next_random(&t->rng) % (page_bytes / mem_align) * mem_align;
 }
 
 static bool write_once(struct thread *t, u64 off, u64 len)
@@ -417,7 +418,7 @@ static void help(FILE *to)
 		"Writes, discards and reads the first PAGES pages of DEVICE at once (all data\n"
 		"there is lost) and verifies every word that is read.\n"
 		"\n"
-		"  -p PAGES       4 KiB pages raced on (70)\n"
+		"  -p PAGES       pages raced on (70)\n"
 		"  -t SECONDS     how long (5)\n"
 		"  -w WRITERS     threads that write, 1 to 63 (2)\n"
 		"  -d DISCARDERS  threads that discard, and zero out, 0 to 63 (1)\n"
@@ -453,10 +454,10 @@ static void open_device(u64 pages)
 		die(EXIT_USAGE, "%s is not a block device", device);
 	if (ioctl(fd, BLKSSZGET, &lbs) || ioctl(fd, BLKGETSIZE64, &size))
 		die(EXIT_IO, "%s: block size and size: %s", device, strerror(errno));
-	granule = lbs > 512 ? PAGE_BYTES : 512;
+	granule = lbs > 512 ? page_bytes : 512;
 	if ((unsigned int)lbs > granule)
 		die(EXIT_USAGE, "%s: logical block of %d bytes", device, lbs);
-	range = pages * PAGE_BYTES;
+	range = pages * page_bytes;
 	if (range > size)
 		die(EXIT_USAGE, "%s has %llu bytes, %llu pages are asked for", device, size, pages);
 }
@@ -468,6 +469,7 @@ int main(int argc, char **argv)
 	struct timespec t0, t1;
 	int opt;
 
+	page_bytes = sysconf(_SC_PAGESIZE);
 	while ((opt = getopt(argc, argv, "p:t:w:d:r:s:h")) != -1) {
 		switch (opt) {
 		case 'p':
@@ -514,9 +516,9 @@ int main(int argc, char **argv)
 		threads[nr] = (struct thread){ .kind = READER, .id = i };
 	for (i = 0; i < nr; i++) {
 		threads[i].rng = mix(seed) + mix(i + 1);
-		if (posix_memalign((void **)&threads[i].buf, PAGE_BYTES, MAX_IO + PAGE_BYTES))
+		if (posix_memalign((void **)&threads[i].buf, page_bytes, MAX_IO + page_bytes))
 			die(EXIT_IO, "out of memory");
-		memset(threads[i].buf, 0, MAX_IO + PAGE_BYTES);
+		memset(threads[i].buf, 0, MAX_IO + page_bytes);
 	}
 
 	/* A clean start: what an earlier run left there is not ours to judge. */

@@ -62,9 +62,10 @@ typedef __u64 u64;
 
 #define KIB		1024u
 #define MIB		1048576u
-#define PAGE_BYTES	4096u
+#define MIN_PAGE_BYTES	4096u
+#define MAX_PAGE_BYTES	65536u
 #define SECTOR		512u
-#define PAGE_SECTORS	(PAGE_BYTES / SECTOR)
+#define PAGE_SECTORS	(page_bytes / SECTOR)
 #define LEAF_PAGES	64u		/* of the driver's tree */
 #define GOLDEN		0x9e3779b97f4a7c15ull
 
@@ -91,6 +92,8 @@ typedef __u64 u64;
 #define FLY_PAGES	32u	/* where they do that */
 #define FLY_PART	200u	/* of the first of these threads */
 #define BUSY_MS		10000		/* who has a disk open for a moment may have it so long */
+
+static unsigned int page_bytes;		/* of the kernel */
 
 enum { EXIT_DIFFERS = 1, EXIT_SETUP = 2, EXIT_USAGE = 3, EXIT_HANGS = 4 };
 
@@ -400,7 +403,7 @@ static bool same(int at, const char *what, u64 off, const unsigned char *got,
 		read_word(b, sizeof(b), word[1]);
 		used += snprintf(text + used, sizeof(text) - used,
 				 "\n    sector %llu (page %llu), byte %llu of it: %s; should be %s",
-				 (off + i) / SECTOR, (off + i) / PAGE_BYTES, j, a, b);
+				 (off + i) / SECTOR, (off + i) / page_bytes, j, a, b);
 		shown++;
 	}
 	return fail(at, "%s", text);
@@ -487,7 +490,7 @@ static void make_linear(struct test *t)
 		t->piece[i].dm = at;
 		at += t->piece[i].len;
 	}
-	t->hot_len = t->nr_disks * HOT_PAGES * PAGE_BYTES;
+	t->hot_len = t->nr_disks * HOT_PAGES * page_bytes;
 	t->size = at * SECTOR;
 }
 
@@ -505,7 +508,7 @@ static void make_test(struct test *t, u64 seed)
 		t->mq = false;
 	else if (!want_bio)
 		t->mq = true;
-	t->block = chance(75) ? SECTOR : PAGE_BYTES;
+	t->block = chance(75) ? SECTOR : page_bytes;
 	t->queues = 1 + chance(35);
 	t->depth = depths[below(8)];
 	t->sched = next_random();
@@ -537,7 +540,7 @@ static void make_stack(struct test *t)
 	t->cache = chance(50);
 	/* Disks that end inside a page */
 	if (t->stack == PLAIN && chance(30))
-		t->disk_size += t->block * below(PAGE_BYTES / t->block);
+		t->disk_size += t->block * below(page_bytes / t->block);
 	switch (t->stack) {
 	case DM_LINEAR:
 		make_linear(t);
@@ -559,8 +562,8 @@ static void make_stack(struct test *t)
 	default:
 		t->size = t->disk_size;
 	}
-	t->hot_len = 64 * PAGE_BYTES;
-	t->hot = round_down(below(t->size - t->hot_len), PAGE_BYTES);
+	t->hot_len = 64 * page_bytes;
+	t->hot = round_down(below(t->size - t->hot_len), page_bytes);
 }
 
 /* A range of blocks: often within a page, sometimes long. */
@@ -580,24 +583,24 @@ static void pick_range(const struct test *t, u64 end, u64 most, struct io *io)
 		limit = 256 * KIB;
 		break;
 	case 4 ... 9:
-		limit = 4 * PAGE_BYTES;
+		limit = 4 * page_bytes;
 		break;
 	default:
-		limit = PAGE_BYTES;
+		limit = page_bytes;
 	}
 	limit = min_of(limit, min_of(most, area));
 	len = t->block * (1 + below(limit / t->block));
-	if (chance(25) && len >= PAGE_BYTES)
-		len = round_down(len, PAGE_BYTES);
+	if (chance(25) && len >= page_bytes)
+		len = round_down(len, page_bytes);
 	io->off = start + below((area - len) / t->block + 1) * t->block;
-	if (chance(50) && round_down(io->off, PAGE_BYTES) >= start)
-		io->off = round_down(io->off, PAGE_BYTES);
+	if (chance(50) && round_down(io->off, page_bytes) >= start)
+		io->off = round_down(io->off, page_bytes);
 	io->len = len;
 }
 
 static bool overlap(const struct io *a, const struct io *b, bool pages)
 {
-	u64 to = pages ? PAGE_BYTES : 1;
+	u64 to = pages ? page_bytes : 1;
 
 	return round_down(a->off, to) < round_up(b->off + b->len, to) &&
 	       round_down(b->off, to) < round_up(a->off + a->len, to);
@@ -622,29 +625,29 @@ static void add_io(struct op *op, u64 end, u64 off, u64 len)
  */
 static void pick_neighbours(const struct test *t, u64 end, struct op *op)
 {
-	unsigned int blocks = PAGE_BYTES / t->block, want = 2 + below(MAX_BATCH - 1);
+	unsigned int blocks = page_bytes / t->block, want = 2 + below(MAX_BATCH - 1);
 	bool apart = chance(50);
 	struct io first;
 	u64 at;
 
-	pick_range(t, end, PAGE_BYTES, &first);
-	at = chance(75) ? round_down(first.off, PAGE_BYTES) : first.off;
+	pick_range(t, end, page_bytes, &first);
+	at = chance(75) ? round_down(first.off, page_bytes) : first.off;
 	while (op->nr < want && at < end) {
 		u64 cut = blocks > 1 ? 1 + below(blocks - 1) : 1, len;
 
 		switch (below(8)) {
 		case 0:
-			len = PAGE_BYTES;
+			len = page_bytes;
 			break;
 		case 1:
-			len = (1 + below(3)) * PAGE_BYTES + cut % blocks * t->block;
+			len = (1 + below(3)) * page_bytes + cut % blocks * t->block;
 			break;
 		default:
 			len = cut * t->block;
 			add_io(op, end, at, len);
 			at += len;
 			/* The other part of the page */
-			len = round_up(at + 1, PAGE_BYTES) - at;
+			len = round_up(at + 1, page_bytes) - at;
 		}
 		if (at >= end)
 			break;
@@ -653,7 +656,7 @@ static void pick_neighbours(const struct test *t, u64 end, struct op *op)
 			add_io(op, end, at, len);
 		at += len;
 		if (apart)
-			at += PAGE_BYTES;
+			at += page_bytes;
 	}
 }
 
@@ -708,7 +711,7 @@ static void pick_batch(const struct test *t, u64 end, struct op *op)
 		}
 	}
 	if (!op->nr)
-		add_io(op, end, 0, PAGE_BYTES);
+		add_io(op, end, 0, page_bytes);
 	/* Those above come in order of the device, mostly: so they merge at the back. */
 	for (i = 0; order < 2 && i < op->nr; i++) {
 		unsigned int j = order ? below(op->nr) : op->nr - 1 - i;
@@ -729,7 +732,7 @@ static void pick_batch(const struct test *t, u64 end, struct op *op)
 		io->fixed = op->engine != AIO && fixed;
 		io->vec = !io->fixed && chance(10);
 		if (odd && chance(60))
-			io->boff = below(PAGE_BYTES) & (chance(50) ? ~3u : ~(SECTOR - 1));
+			io->boff = below(page_bytes) & (chance(50) ? ~3u : ~(SECTOR - 1));
 	}
 	/* 6.1 does not leave what is in a chain to threads. */
 	op->link = op->engine == URING && chance(15) && !t->async;
@@ -745,12 +748,12 @@ static void pick_batch(const struct test *t, u64 end, struct op *op)
 /* A nowait write across the border of two leaves, for discards to meet */
 static void pick_race(u64 end, struct op *op)
 {
-	u64 leaf = LEAF_PAGES * PAGE_BYTES;
+	u64 leaf = LEAF_PAGES * page_bytes;
 	u64 border = leaf * (1 + below(end / leaf - 1)), before = 1 + below(LEAF_PAGES / 2);
 
 	op->nr = 1;
-	op->io[0] = (struct io){ .off = border - before * PAGE_BYTES, .write = true };
-	op->io[0].len = (before + 1 + below(LEAF_PAGES / 2)) * PAGE_BYTES;
+	op->io[0] = (struct io){ .off = border - before * page_bytes, .write = true };
+	op->io[0].len = (before + 1 + below(LEAF_PAGES / 2)) * page_bytes;
 }
 
 /* The layers above a disk make no promise about parts of pages that are erased. */
@@ -758,10 +761,10 @@ static void erase_pages(const struct test *t, u64 end, struct io *io)
 {
 	if (t->stack == PLAIN)
 		return;
-	io->off = round_down(io->off, PAGE_BYTES);
-	io->len = round_up(io->len, PAGE_BYTES);
+	io->off = round_down(io->off, page_bytes);
+	io->len = round_up(io->len, page_bytes);
 	if (io->off + io->len > end)
-		io->len = PAGE_BYTES;
+		io->len = page_bytes;
 }
 
 /* What is done before the power is cut, one after the other */
@@ -849,7 +852,7 @@ static u64 make_op(const struct test *t, u64 end, struct op *op)
 		io->nowait = op->engine == SYNC && chance(25) && !(op->buffered && io->write);
 		io->fua = op->engine == SYNC && io->write && chance(15);
 		if (chance(50))
-			io->boff = below(PAGE_BYTES) & ~3u;
+			io->boff = below(page_bytes) & ~3u;
 		break;
 	case AIO:
 	case URING:
@@ -874,7 +877,7 @@ static u64 make_op(const struct test *t, u64 end, struct op *op)
 	case GROW:
 		to = min_of(end + t->block * (1 + below(MIB / t->block)), MAX_SIZE);
 		if (chance(50))
-			to = round_down(to, PAGE_BYTES);
+			to = round_down(to, page_bytes);
 		if (to < end)
 			to = end;
 		op->nr = 1;
@@ -883,7 +886,7 @@ static u64 make_op(const struct test *t, u64 end, struct op *op)
 	case SHRINK:
 		to = MIN_SIZE + below((end - MIN_SIZE) / t->block + 1) * t->block;
 		if (chance(40))
-			to = round_down(to, PAGE_BYTES);
+			to = round_down(to, page_bytes);
 		op->nr = 1;
 		*io = (struct io){ .off = to, .len = end - to, .write = true };
 		break;
@@ -986,9 +989,9 @@ static void print_op(FILE *to, const struct op *op)
 		else if (op->engine == CUT)
 			fprintf(to, " %s", engine_name[io->how]);
 		fprintf(to, " at sector %llu", io->off / SECTOR);
-		fprintf(to, io->len >= PAGE_BYTES && io->len % PAGE_BYTES == 0 ?
+		fprintf(to, io->len >= page_bytes && io->len % page_bytes == 0 ?
 			", %u pages" : ", %u sectors",
-			io->len % PAGE_BYTES ? io->len / SECTOR : io->len / PAGE_BYTES);
+			io->len % page_bytes ? io->len / SECTOR : io->len / page_bytes);
 		if (io->boff)
 			fprintf(to, ", buffer at +%u", io->boff);
 		fprintf(to, "%s%s%s%s%s", io->fixed ? ", fixed" : "", io->vec ? ", segments" : "",
@@ -1232,7 +1235,7 @@ static bool origin_up(unsigned int nr)
 	snprintf(path, sizeof(path), "/sys/kernel/config/mybrd/%s", origin);
 	if (mkdir(path, 0755))
 		return setup_failed(path, strerror(errno));
-	snprintf(text, sizeof(text), "%llu", round_down(origin_size(), PAGE_BYTES));
+	snprintf(text, sizeof(text), "%llu", round_down(origin_size(), page_bytes));
 	err = set_target(origin, "size", text);
 	snprintf(text, sizeof(text), "%u", test->block);
 	err = err ?: set_target(origin, "blocksize", text);
@@ -1243,7 +1246,7 @@ static bool origin_up(unsigned int nr)
 	if (err)
 		return setup_failed(path, strerror(err));
 	fd = open_origin(nr);
-	zeros = aligned_alloc(PAGE_BYTES, MIB);
+	zeros = aligned_alloc(page_bytes, MIB);
 	if (fd < 0 || !zeros)
 		return setup_failed(path, strerror(errno));
 	memset(zeros, 0, MIB);
@@ -1260,7 +1263,7 @@ static bool origin_up(unsigned int nr)
 static bool origin_down(unsigned int nr)
 {
 	char path[128], origin[40];
-	unsigned char *data = aligned_alloc(PAGE_BYTES, MIB);
+	unsigned char *data = aligned_alloc(page_bytes, MIB);
 	int fd = open_origin(nr);
 	u64 at, len;
 	bool ok = data && fd >= 0;
@@ -1294,7 +1297,7 @@ static bool disk_up(unsigned int nr)
 		return setup_failed(path, strerror(errno));
 	if (t->cloned && !origin_up(nr))
 		return false;
-	err = set_number(nr, "size", round_down(t->disk_size, PAGE_BYTES)) ?:
+	err = set_number(nr, "size", round_down(t->disk_size, page_bytes)) ?:
 	      set_number(nr, "blocksize", t->block) ?: set_number(nr, "size", t->disk_size) ?:
 	      set_attr(nr, "queue_mode", t->mq ? "mq" : "bio") ?:
 	      set_number(nr, "submit_queues", t->queues) ?:
@@ -1450,15 +1453,15 @@ static void close_device(void)
 /* How odd may addresses and lengths of segments be? */
 static void probe_alignment(unsigned char *buf)
 {
-	struct iovec two[2] = { { buf, 4 }, { buf + 4, PAGE_BYTES - 4 } };
+	struct iovec two[2] = { { buf, 4 }, { buf + 4, page_bytes - 4 } };
 
-	mem_align = pread(fd_direct, buf + 4, PAGE_BYTES, 0) == PAGE_BYTES ? 4 : SECTOR;
-	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, PAGE_BYTES, 0) != PAGE_BYTES)
-		mem_align = PAGE_BYTES;
+	mem_align = pread(fd_direct, buf + 4, page_bytes, 0) == page_bytes ? 4 : SECTOR;
+	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, page_bytes, 0) != page_bytes)
+		mem_align = page_bytes;
 	/* A loop device asks for less than what its file takes, whose parts are in pages again. */
 	if (test->stack == LOOP_DIRECT && mem_align < test->block)
 		mem_align = test->block;
-	seg_align = mem_align == 4 && preadv(fd_direct, two, 2, 0) == PAGE_BYTES ? 4 : test->block;
+	seg_align = mem_align == 4 && preadv(fd_direct, two, 2, 0) == page_bytes ? 4 : test->block;
 }
 
 /*
@@ -1793,17 +1796,17 @@ static void probe_fixed(struct thread *t)
 	struct op op = { .engine = URING, .nr = 1 };
 	ssize_t res = 0;
 
-	op.io[0] = (struct io){ .len = PAGE_BYTES, .boff = mem_align, .fixed = true };
+	op.io[0] = (struct io){ .len = page_bytes, .boff = mem_align, .fixed = true };
 	t->fixed_align = mem_align;
 	place(t, &op.io[0], 0);
-	if (!submit_uring(t, &op, &res) || res != (ssize_t)PAGE_BYTES)
+	if (!submit_uring(t, &op, &res) || res != (ssize_t)page_bytes)
 		t->fixed_align = test->block;
 }
 
 static bool do_mapped(struct thread *t, const struct op *op)
 {
 	const struct io *io = &op->io[0];
-	u64 start = round_down(io->off, PAGE_BYTES), len = io->off + io->len - start;
+	u64 start = round_down(io->off, page_bytes), len = io->off + io->len - start;
 	unsigned char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd_cached, start);
 	bool ok = true;
 
@@ -1848,7 +1851,7 @@ static int erase(enum engine how, u64 off, u64 len)
 /* Reads a range and takes it over, as long as each block is zeros or what it was. */
 static bool adopt(struct thread *t, const struct io *io)
 {
-	static const unsigned char zeros[PAGE_BYTES];
+	static const unsigned char zeros[MAX_PAGE_BYTES];
 	struct io back = *io;
 
 	back.write = false;
@@ -1923,8 +1926,8 @@ static void *run_racer(void *arg)
 static bool race_result(struct thread *t, const struct op *op, const struct racer *r, bool written,
 			unsigned int part)
 {
-	static const unsigned char zeros[PAGE_BYTES];
-	u64 words[PAGE_BYTES / 8];
+	static const unsigned char zeros[MAX_PAGE_BYTES];
+	u64 words[MAX_PAGE_BYTES / 8];
 	unsigned char *want = (unsigned char *)words;
 	const struct io *io = &op->io[0];
 	struct io back = *io;
@@ -1934,17 +1937,17 @@ static bool race_result(struct thread *t, const struct op *op, const struct race
 	back.write = false;
 	if (!transfer(t, fd_direct, &back, 0))
 		return false;
-	for (u64 i = 0; i < io->len; i += PAGE_BYTES) {
+	for (u64 i = 0; i < io->len; i += page_bytes) {
 		u64 off = io->off + i;
 		bool both = off >= r->off && off < r->off + r->len;
 
 		if (written)
-			fill(want, off, PAGE_BYTES, op->id, part);
+			fill(want, off, page_bytes, op->id, part);
 		else
-			memcpy(want, both ? zeros : image + off, PAGE_BYTES);
-		if (both && !memcmp(t->scratch + i, zeros, PAGE_BYTES))
+			memcpy(want, both ? zeros : image + off, page_bytes);
+		if (both && !memcmp(t->scratch + i, zeros, page_bytes))
 			continue;
-		if (!same(t->at, what, off, t->scratch + i, want, PAGE_BYTES))
+		if (!same(t->at, what, off, t->scratch + i, want, page_bytes))
 			return false;
 	}
 	memcpy(image + io->off, t->scratch, io->len);
@@ -1955,7 +1958,7 @@ static bool race_rounds(struct thread *t, const struct op *op, struct racer *r)
 {
 	const struct io *io = &op->io[0];
 	struct iovec iov = { t->buf, io->len };
-	u64 h = op->arg, pages = io->len / PAGE_BYTES;
+	u64 h = op->arg, pages = io->len / page_bytes;
 
 	for (unsigned int round = 0; round < (counting ? RACE_ROUNDS : MAX_RACE_ROUNDS); round++) {
 		ssize_t res;
@@ -1968,8 +1971,8 @@ static bool race_rounds(struct thread *t, const struct op *op, struct racer *r)
 		if (!transfer(t, fd_direct, io, 0))
 			return false;
 		fill(t->buf, io->off, io->len, op->id, 2 * round + 1);
-		r->off = io->off + first * PAGE_BYTES;
-		r->len = (1 + (h >> 20) % (pages - first)) * PAGE_BYTES;
+		r->off = io->off + first * page_bytes;
+		r->len = (1 + (h >> 20) % (pages - first)) * page_bytes;
 		r->delay = h >> 50;
 		pthread_barrier_wait(&r->start);
 		spin((h >> 32) % 16384);
@@ -2076,7 +2079,7 @@ struct flyer {
 	unsigned char	*buf;		/* SLOT bytes for each I/O of a batch */
 	unsigned int	nr_events;
 	struct event	event[FLIGHTS];
-	short		latest[FLY_PAGES * PAGE_SECTORS];	/* version of each block */
+	short		latest[FLY_PAGES * MAX_PAGE_BYTES / SECTOR];	/* version of each block */
 };
 
 enum { LATEST_OLD = -1, LATEST_UNKNOWN = -2 };	/* otherwise it is the number of an event */
@@ -2106,7 +2109,7 @@ static struct {
 
 static struct flyer flyers[MAX_FLYERS];
 static u32 place_of[MAX_SECTORS];		/* a sector of the device, on the disks */
-static u32 stable_at[MAX_DISKS * MAX_SECTORS / PAGE_SECTORS];	/* a page alone, last time */
+static u32 stable_at[MAX_DISKS * MAX_SECTORS * SECTOR / MIN_PAGE_BYTES];	/* a page alone, last time */
 static bool changed[MAX_SECTORS];
 
 static u32 tick(void)
@@ -2283,7 +2286,7 @@ static unsigned int owner_of(u64 off)
 /* A range within one of the cells that belong to the thread */
 static unsigned int pick_cell(struct flyer *f, struct event *e)
 {
-	u32 cells = FLY_PAGES * PAGE_BYTES / test->block / cut.cell;
+	u32 cells = FLY_PAGES * page_bytes / test->block / cut.cell;
 	u32 cell = fly_random(f) % (cells / cut.nr_flyers) * cut.nr_flyers + f->nr;
 	u32 first = fly_random(f) % cut.cell, nr = 1 + fly_random(f) % (cut.cell - first);
 
@@ -2339,7 +2342,7 @@ static bool burst_version(u64 off, const struct event **last)
 
 static bool check_read(struct flyer *f, const struct event *e, const unsigned char *got)
 {
-	unsigned char want[PAGE_BYTES];
+	unsigned char want[MAX_PAGE_BYTES];
 
 	for (u64 off = e->off; e->res == e->len && off < e->off + e->len; off += test->block) {
 		int latest = f->latest[(off - cut.area) / test->block];
@@ -2433,7 +2436,7 @@ static bool cut_disks(u64 h)
 static bool cut_beside_io(u64 h)
 {
 	static const u32 cells[] = { 1, 2, 3, 5, 8, 40 };
-	u64 area = FLY_PAGES * PAGE_BYTES;
+	u64 area = FLY_PAGES * page_bytes;
 	unsigned int nr = 0;
 	bool ok;
 
@@ -2463,7 +2466,7 @@ static bool cut_beside_io(u64 h)
 		for (unsigned int i = 0; i < ARRAY_SIZE(f->latest); i++)
 			f->latest[i] = LATEST_OLD;
 		if (!f->buf)
-			f->buf = aligned_alloc(PAGE_BYTES, FLY_DEPTH * SLOT);
+			f->buf = aligned_alloc(page_bytes, FLY_DEPTH * SLOT);
 		f->aio = 0;
 		if (!f->buf || syscall(__NR_io_setup, FLY_DEPTH, &f->aio) ||
 		    pthread_create(&f->tid, NULL, fly, f))
@@ -2503,8 +2506,8 @@ static bool burst(struct thread *t)
 /* Nothing is to be had from a disk without power, but what the page cache has. */
 static bool check_dead(struct thread *t, u64 h)
 {
-	u64 off = round_down(h % (size - PAGE_BYTES), PAGE_BYTES);
-	struct event e = { .off = off, .len = PAGE_BYTES, .begin = tick() }, *list = &e;
+	u64 off = round_down(h % (size - page_bytes), page_bytes);
+	struct event e = { .off = off, .len = page_bytes, .begin = tick() }, *list = &e;
 	char path[128], state[32];
 	int err;
 
@@ -2519,8 +2522,8 @@ static bool check_dead(struct thread *t, u64 h)
 	}
 	if (!do_flush(&e))
 		return false;
-	memset(t->scratch, 0xdd, PAGE_BYTES);
-	if (pwrite(fd_cached, t->scratch, PAGE_BYTES, off) == (ssize_t)PAGE_BYTES &&
+	memset(t->scratch, 0xdd, page_bytes);
+	if (pwrite(fd_cached, t->scratch, page_bytes, off) == (ssize_t)page_bytes &&
 	    !fsync(fd_cached))
 		return fail(t->at, "cut: a buffered write and fsync succeed on a dead disk");
 	for (unsigned int nr = 0; nr < test->nr_disks; nr++) {
@@ -2577,7 +2580,7 @@ static void note_stable(const struct event *e)
 
 static bool is_stable(const struct event *e, u64 off)
 {
-	u64 page = round_down(off, PAGE_BYTES);
+	u64 page = round_down(off, page_bytes);
 
 	if (!e->sure)
 		return false;
@@ -2585,7 +2588,7 @@ static bool is_stable(const struct event *e, u64 off)
 		return true;
 	/* A page that was discarded as a whole does not come back. */
 	return (e->how == DISCARD || e->how == PUNCH) && test->stack == PLAIN &&
-	       e->off <= page && page + PAGE_BYTES <= e->off + e->len;
+	       e->off <= page && page + page_bytes <= e->off + e->len;
 }
 
 static bool may_be_stable(const struct event *e, u64 off)
@@ -2664,12 +2667,12 @@ static bool may_survive(const struct versions *v, unsigned int i, u64 off)
 
 static bool wrong_block(const struct versions *v, u64 off, const unsigned char *got)
 {
-	unsigned char want[PAGE_BYTES];
+	unsigned char want[MAX_PAGE_BYTES];
 	char text[3000], word[80];
 	size_t used;
 
 	used = snprintf(text, sizeof(text), "cut %s: the block at sector %llu (page %llu) has",
-			cut.how, off / SECTOR, off / PAGE_BYTES);
+			cut.how, off / SECTOR, off / page_bytes);
 	for (u32 i = 0; i < test->block; i += 8) {
 		u64 now = *(u64 *)(got + i), before = i ? *(u64 *)(got + i - 8) : ~0ull;
 
@@ -2703,7 +2706,7 @@ static bool wrong_block(const struct versions *v, u64 off, const unsigned char *
 static bool judge(u64 off, const unsigned char *got)
 {
 	static struct versions v;
-	unsigned char want[PAGE_BYTES];
+	unsigned char want[MAX_PAGE_BYTES];
 	bool right = false;
 
 	v.nr = 1;
@@ -2711,7 +2714,7 @@ static bool judge(u64 off, const unsigned char *got)
 	v.stable = 0;
 	v.latest = 0;
 	add_versions(&v, cut.event, cut.nr_events, off);
-	if (cut.area <= off && off < cut.area + FLY_PAGES * PAGE_BYTES) {
+	if (cut.area <= off && off < cut.area + FLY_PAGES * page_bytes) {
 		const struct flyer *f = &flyers[owner_of(off)];
 
 		add_versions(&v, f->event, f->nr_events, off);
@@ -2931,8 +2934,8 @@ static bool run_threads(void)
 		struct thread *t = &threads[i];
 
 		*t = (struct thread){ .nr = i, .at = UINT_MAX, .slot = &shared->slot[i] };
-		t->buf = aligned_alloc(PAGE_BYTES, REGION);
-		t->scratch = aligned_alloc(PAGE_BYTES, REGION);
+		t->buf = aligned_alloc(page_bytes, REGION);
+		t->scratch = aligned_alloc(page_bytes, REGION);
 		if (!t->buf || !t->scratch)
 			return setup_failed("memory", strerror(errno));
 		memset(t->buf, 0, REGION);
@@ -3433,6 +3436,7 @@ int main(int argc, char **argv)
 	int opt, status = 0;
 	struct test t = {};
 
+	page_bytes = sysconf(_SC_PAGESIZE);
 	memset(want_stack, true, sizeof(want_stack));
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (opt) {
