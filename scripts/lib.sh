@@ -149,12 +149,24 @@ no_process() {
 # arch_of ENTRY: what modules for that kernel are built for
 arch_of() { cat "$1/arch" 2>/dev/null || echo x86_64; }
 
+# triplet ARCH: how the compiler for kernels and programs of that architecture is called
+triplet() {
+	case $1 in
+	i386) echo i686-linux-gnu ;;
+	arm64) echo aarch64-linux-gnu ;;
+	s390) echo s390x-linux-gnu ;;
+	*) echo x86_64-linux-gnu ;;
+	esac
+}
+
 # modules ENTRY DIR LOG [MAKE-ARG]...: build the modules in DIR for the kernel in the
 # cache entry ENTRY, where any warning is an error.
 modules() {
-	local entry=$1 dir=$2 log=$3
+	local entry=$1 dir=$2 log=$3 arch tools
 	shift 3
-	make -C "$entry/build" ARCH="$(arch_of "$entry")" M="$dir" CC=x86_64-linux-gnu-gcc-12 W=1 \
+	arch=$(arch_of "$entry")
+	tools=$(triplet "$arch")-
+	make -C "$entry/build" ARCH="$arch" M="$dir" CROSS_COMPILE="$tools" CC="${tools}gcc-12" W=1 \
 		KCFLAGS="$(cat "$entry/flags" 2>/dev/null)" "$@" modules >"$log" 2>&1 ||
 		{ grep -E 'error|Error' "$log" >&2 || tail -n 5 "$log" >&2; die "$dir does not build (log: $log)"; }
 	if grep -Ei -A 3 'warning' "$log" >&2; then

@@ -1455,13 +1455,15 @@ static void probe_alignment(unsigned char *buf)
 {
 	struct iovec two[2] = { { buf, 4 }, { buf + 4, page_bytes - 4 } };
 
-	mem_align = pread(fd_direct, buf + 4, page_bytes, 0) == page_bytes ? 4 : SECTOR;
-	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, page_bytes, 0) != page_bytes)
+	mem_align = pread(fd_direct, buf + 4, page_bytes, 0) == (ssize_t)page_bytes ? 4 : SECTOR;
+	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, page_bytes, 0) != (ssize_t)page_bytes)
 		mem_align = page_bytes;
 	/* A loop device asks for less than what its file takes, whose parts are in pages again. */
 	if (test->stack == LOOP_DIRECT && mem_align < test->block)
 		mem_align = test->block;
-	seg_align = mem_align == 4 && preadv(fd_direct, two, 2, 0) == page_bytes ? 4 : test->block;
+	seg_align = test->block;
+	if (mem_align == 4 && preadv(fd_direct, two, 2, 0) == (ssize_t)page_bytes)
+		seg_align = 4;
 }
 
 /*
@@ -1721,12 +1723,12 @@ static bool conclude(struct thread *t, const struct op *op, unsigned int i, ssiz
 	} else if (res <= 0) {
 		return fail(t->at, "%s: %s%s", what, res ? strerror(-res) : "nothing was done",
 			    res == -EAGAIN ? ", and it may wait" : "");
-	} else if (res != io->len && op->engine == AIO && !op->buffered) {
+	} else if (res != (ssize_t)io->len && op->engine == AIO && !op->buffered) {
 		return fail(t->at, "%s: %zd of %u bytes", what, res, io->len);
 	}
 	if (again)
 		res = 0;
-	if (res != io->len)
+	if (res != (ssize_t)io->len)
 		*broken = true;
 
 	if (io->write) {
@@ -1984,7 +1986,7 @@ static bool race_rounds(struct thread *t, const struct op *op, struct racer *r)
 		count(EAGAIN_S, res == -EAGAIN);
 		if (r->err)
 			return fail(t->at, "a discard beside a write: %s", strerror(r->err));
-		if (res != io->len && res != -EAGAIN)
+		if (res != (ssize_t)io->len && res != -EAGAIN)
 			return fail(t->at, "a nowait write beside a discard: %s",
 				    res < 0 ? strerror(-res) : "short");
 		if (!race_result(t, op, r, res > 0, 2 * round + 1))
@@ -2181,7 +2183,7 @@ static bool check_event(const struct event *e)
 		return fail(cut.at, "cut: a %s at sector %llu %s the cut: %s", event_name(e),
 			    e->off / SECTOR, must_end ? "before" : "beside or after",
 			    strerror(-e->res));
-	if (must_end && e->how == SYNC && e->res != e->len)
+	if (must_end && e->how == SYNC && e->res != (ssize_t)e->len)
 		return fail(cut.at, "cut: a %s at sector %llu: %zd of %u bytes", event_name(e),
 			    e->off / SECTOR, e->res, e->len);
 	return true;
@@ -2236,7 +2238,7 @@ static bool submit_events(aio_context_t aio, unsigned char *buf, struct event **
 
 			e->end = tick();
 			e->res = got[i].res;
-			e->sure = e->res == e->len;
+			e->sure = e->res == (ssize_t)e->len;
 			left--;
 		}
 	}
@@ -2344,7 +2346,7 @@ static bool check_read(struct flyer *f, const struct event *e, const unsigned ch
 {
 	unsigned char want[MAX_PAGE_BYTES];
 
-	for (u64 off = e->off; e->res == e->len && off < e->off + e->len; off += test->block) {
+	for (u64 off = e->off; e->res == (ssize_t)e->len && off < e->off + e->len; off += test->block) {
 		int latest = f->latest[(off - cut.area) / test->block];
 		const struct event *version = latest < 0 ? NULL : &f->event[latest];
 

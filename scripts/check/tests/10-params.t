@@ -43,6 +43,14 @@ for value in 0 -512 1 256 511 513 1000 1536 3072 4095 131072 1073741824 42949678
 	bad blocksize "$value"
 done
 
+# What a file may have: bytes of 63 bits, or pages of 32 bits
+largest=9223372036854775296
+[ "$(getconf LONG_BIT)" = 64 ] || largest=$(((1 << 32) * page - page))
+if [ $largest != 9223372036854775296 ]; then
+	bad size 16T
+	bad size $((largest + 512))
+fi
+
 # good SIZE BYTES
 good() {
 	load "size=$1" || return
@@ -55,9 +63,9 @@ good 64M 67108864
 good 64m 67108864
 good 3G 3221225472
 good 2T 2199023255552
-good 9223372036854775296 9223372036854775296
+good $largest "$largest"
 ok "the last sector of the largest disk takes a write" \
-	dd if=/dev/zero of=/dev/mybrd oflag=direct bs=512 seek=18014398509481982 count=1 conv=notrunc
+	dd if=/dev/zero of=/dev/mybrd oflag=direct bs=512 seek=$((largest / 512 - 1)) count=1 conv=notrunc
 is "$(pages mybrd)" 1 "and that is one page"
 
 load

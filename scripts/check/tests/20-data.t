@@ -7,6 +7,7 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 size=$((1 << 20))
+page=$(getconf PAGESIZE)
 head -c $size /dev/urandom >/tmp/random
 
 # The model is a plain file, on which the same is done.
@@ -41,7 +42,7 @@ erases() {
 		is "$wrong" "" "$mode: $how reads back as zeros, sector by sector, and leaves the rest"
 		case $how in
 		free | punch) is "$(pages mybrd)" 0 "$mode: $how of everything frees every page" ;;
-		*) is "$(pages mybrd)" $((size / 4096)) "$mode: $how of everything keeps every page" ;;
+		*) is "$(pages mybrd)" $((size / page)) "$mode: $how of everything keeps every page" ;;
 		esac
 	done
 }
@@ -61,7 +62,7 @@ for mode in $(modes); do
 	is "$(pages mybrd)" 1 "$mode: it takes one page"
 	zero 0 65536
 	fallocate -z -n -o 65536 -l 65536 /dev/mybrd
-	is "$(pages mybrd)" 32 "$mode: zeroing that keeps pages fills holes"
+	is "$(pages mybrd)" $((131072 / page)) "$mode: zeroing that keeps pages fills holes"
 	ok "$mode: and is still zeros but for the sector" sh -c "head -c 131072 /dev/mybrd | tr -d '\0' | wc -c | grep -qx 0"
 	free 0 $size
 
@@ -71,8 +72,8 @@ for mode in $(modes); do
 	restart
 	free 0 $size
 	ok "$mode: one page at the far end of a hole" \
-		dd if=/tmp/random of=/dev/mybrd bs=4096 seek=255 skip=255 count=1 oflag=direct conv=notrunc
-	erase_model 0 $((size - 4096))
+		dd if=/tmp/random of=/dev/mybrd bs="$page" seek=$((size / page - 1)) skip=$((size / page - 1)) count=1 oflag=direct conv=notrunc
+	erase_model 0 $((size - page))
 	ok "$mode: is where it belongs" same
 
 	refused "$mode: nothing is written beyond the end" "No space left" \
@@ -89,8 +90,8 @@ for mode in $(modes); do
 	ok "$mode: buffered writes reach the disk" same
 
 	# a disk that ends inside a page
-	load_mode "$mode" size=$((4096 + 1536))
-	head -c 5632 /tmp/random >$model
+	load_mode "$mode" size=$((page + 1536))
+	head -c $((page + 1536)) /tmp/random >$model
 	dd if=$model of=/dev/mybrd bs=512 oflag=direct conv=notrunc status=none
 	ok "$mode: a disk that ends inside a page holds its last sector" \
 		same

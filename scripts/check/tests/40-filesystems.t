@@ -10,7 +10,7 @@ set -u
 tree=/usr/share/doc
 [ "$(du -sm /usr/lib/udev | cut -f1)" -lt 1 ] || tree=/usr/lib/udev
 want=$(sums $tree)
-tree_pages=$(($(du -sk $tree | cut -f1) / 4))
+tree_pages=$(($(du -sk $tree | cut -f1) * 1024 / $(getconf PAGESIZE)))
 diag "$tree: $(du -sm $tree | cut -f1) MiB, $(find $tree -type f | wc -l) files"
 
 # check_fs FS DEVICE: it is clean; nothing is mended
