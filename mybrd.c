@@ -189,11 +189,10 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_store_init);
 
 /*
  * Tearing: aligned data is zeroed here, and whole pages of it are copied in the next part, word
- * by word (mybrd_copy_words()).  So a reader that
- * races with a writer sees each word as one of them wrote it.  Other data has no such promise:
- * memset() and memcpy() may go byte by byte.  The compiler puts a copy of constant size in
- * line, by words, which is faster than a call, too.  KASAN doesn't see these accesses, so it
- * is told of them.
+ * by word (mybrd_copy_words()).  So a reader that races with a writer sees each word, of 32 bits
+ * on a 32-bit CPU, as one of them wrote it.  Other data has no such promise: memset() and
+ * memcpy() may go byte by byte.  The compiler puts a copy of constant size in line, by words,
+ * which is faster than a call, too.  KASAN doesn't see these accesses, so it is told of them.
  */
 static void mybrd_zero(char *to, unsigned int len)
 {
@@ -4014,7 +4013,10 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reap_target);
  * their readers.
  */
 
-/* The pages of a disk that wait for a grace period, and those that it gave back to the system */
+/*
+ * The pages of a disk that wait for a grace period, and those that it gave back to the system.
+ * The second only grows, as the other counters of events do: on 32 bits, they wrap together.
+ */
 static long mybrd_waiting_pages(struct mybrd_store *store)
 {
 	long waiting = atomic_long_read(&store->waiting);
@@ -4022,9 +4024,9 @@ static long mybrd_waiting_pages(struct mybrd_store *store)
 	return store->cache ? waiting + atomic_long_read(&store->cache->undo.waiting) : waiting;
 }
 
-static long mybrd_freed_pages(struct mybrd_store *store)
+static unsigned long mybrd_freed_pages(struct mybrd_store *store)
 {
-	long frees = atomic_long_read(&store->frees);
+	unsigned long frees = atomic_long_read(&store->frees);
 
 	return store->cache ? frees + atomic_long_read(&store->cache->undo.frees) : frees;
 }
@@ -4278,12 +4280,12 @@ MYBRD_COUNTER(pages, "%lu", READ_ONCE(store->nr_pages));
 MYBRD_COUNTER(peak_pages, "%lu", READ_ONCE(store->peak_pages));
 MYBRD_COUNTER(waiting_pages, "%ld", mybrd_waiting_pages(store));
 MYBRD_COUNTER(inserts, "%lu", READ_ONCE(store->inserts));
-MYBRD_COUNTER(frees, "%ld", mybrd_freed_pages(store));
+MYBRD_COUNTER(frees, "%lu", mybrd_freed_pages(store));
 MYBRD_COUNTER(shared_pages, "%lu", mybrd_count_shared(store));
 MYBRD_COUNTER(dirty_pages, "%lu", mybrd_count_dirty(store));
-MYBRD_COUNTER(flushes, "%ld", atomic_long_read(&store->flushes));
+MYBRD_COUNTER(flushes, "%lu", atomic_long_read(&store->flushes));
 MYBRD_COUNTER(cuts, "%lu", READ_ONCE(store->cuts));
-MYBRD_COUNTER(enospc, "%ld", atomic_long_read(&store->refusals));
+MYBRD_COUNTER(enospc, "%lu", atomic_long_read(&store->refusals));
 
 static struct attribute *mybrd_sysfs_attrs[] = {
 	&dev_attr_pages.attr,
