@@ -22,6 +22,8 @@
 #define TAIL_SECTORS	3
 #define DISK_SECTORS	((sector_t)DISK_PAGES * PAGE_SECTORS + TAIL_SECTORS)
 #define MODEL_PAGES	6
+/* From one sector to the next that is tried: all of a page of 4 KiB, about as many of a larger one */
+#define STRIDE		(PAGE_SECTORS / 8 | 1)
 
 /* The memory of a bio: up to three pages of data, at any offset, and what is around them */
 #define MAX_DATA	(3 * PAGE_SIZE)
@@ -57,11 +59,11 @@ static const struct layout {
 	unsigned int offset;	/* in the first page */
 } layouts[] = {
 	{ ONE_SEGMENT, 0 }, { ONE_SEGMENT, 4 }, { ONE_SEGMENT, 508 }, { ONE_SEGMENT, 512 },
-	{ ONE_SEGMENT, 1024 }, { ONE_SEGMENT, 3584 }, { ONE_SEGMENT, 4092 },
+	{ ONE_SEGMENT, 1024 }, { ONE_SEGMENT, PAGE_SIZE - 512 }, { ONE_SEGMENT, PAGE_SIZE - 4 },
 	{ PAGES, 0 }, { PAGES, 4 }, { PAGES, 508 }, { PAGES, 512 },
-	{ PAGES, 1024 }, { PAGES, 3584 }, { PAGES, 4092 },
+	{ PAGES, 1024 }, { PAGES, PAGE_SIZE - 512 }, { PAGES, PAGE_SIZE - 4 },
 	{ PIECES, 0 }, { PIECES, 4 }, { PIECES, 508 }, { PIECES, 512 },
-	{ PIECES, 1024 }, { PIECES, 3584 }, { PIECES, 4092 },
+	{ PIECES, 1024 }, { PIECES, PAGE_SIZE - 512 }, { PIECES, PAGE_SIZE - 4 },
 };
 
 static void layout_desc(const struct layout *param, char *desc)
@@ -74,7 +76,7 @@ KUNIT_ARRAY_PARAM(layout, layouts, layout_desc);
 
 /* One of each shape for the second front end; both share the code below. */
 static const struct layout mq_layouts[] = {
-	{ ONE_SEGMENT, 508 }, { PAGES, 4092 }, { PIECES, 4 },
+	{ ONE_SEGMENT, 508 }, { PAGES, PAGE_SIZE - 4 }, { PIECES, 4 },
 };
 
 KUNIT_ARRAY_PARAM(mq_layout, mq_layouts, layout_desc);
@@ -90,6 +92,7 @@ static void add_segment(unsigned int page, unsigned int offset, unsigned int len
 /* Lay @len bytes out in io.bv[]. */
 static void lay_out(const struct layout *layout, unsigned int len)
 {
+	/* Of a page of 4 KiB, and more of a larger one: MAX_SEGMENTS is enough for both. */
 	static const unsigned int pieces[] = { 4, 1020, 508, 36, 3000, 516, 12 };
 	/* No page follows its predecessor in memory. */
 	static const unsigned int order[] = { 6, 1, 4, 2, 5 };
@@ -103,7 +106,8 @@ static void lay_out(const struct layout *layout, unsigned int len)
 	while (len) {
 		n = min_t(unsigned int, len, PAGE_SIZE - offset);
 		if (layout->shape == PIECES)
-			n = min(n, pieces[io.nr_bv % ARRAY_SIZE(pieces)]);
+			n = min_t(unsigned int, n, pieces[io.nr_bv % ARRAY_SIZE(pieces)] *
+				  (PAGE_SIZE / SZ_4K));
 		add_segment(order[page], offset, n);
 		len -= n;
 		offset += n;
@@ -349,8 +353,8 @@ static void read_and_check(struct kunit *test, enum way way, sector_t sector, un
 }
 
 /*
- * Call @check for every sector in page 1 and for lengths up to three pages.  Pages 1 and 3 are
- * holes, until something is written there.
+ * Call @check for every sector in page 1 and for lengths up to three pages, in strides.  Pages 1
+ * and 3 are holes, until something is written there.
  */
 static void every_alignment(struct kunit *test, enum way way, unsigned int step,
 			    void (*check)(struct kunit *test, enum way way, sector_t sector,
@@ -358,9 +362,9 @@ static void every_alignment(struct kunit *test, enum way way, unsigned int step,
 {
 	unsigned int shortest = way == WHOLE ? 1 : 2, sector, nr;
 
-	for (sector = PAGE_SECTORS; sector < 2 * PAGE_SECTORS; sector++) {
+	for (sector = PAGE_SECTORS; sector < 2 * PAGE_SECTORS; sector += STRIDE) {
 		fill_disk(test, BIT(1) | BIT(3));
-		for (nr = shortest; nr <= 3 * PAGE_SECTORS; nr += step)
+		for (nr = shortest; nr <= 3 * PAGE_SECTORS; nr += step * STRIDE)
 			check(test, way, sector, nr);
 	}
 }
@@ -426,8 +430,8 @@ static void zeroing_at_every_alignment(struct kunit *test)
 	unsigned int sector, nr;
 	pgoff_t i;
 
-	for (sector = PAGE_SECTORS; sector < 2 * PAGE_SECTORS; sector++) {
-		for (nr = 1; nr <= 3 * PAGE_SECTORS; nr++) {
+	for (sector = PAGE_SECTORS; sector < 2 * PAGE_SECTORS; sector += STRIDE) {
+		for (nr = 1; nr <= 3 * PAGE_SECTORS; nr += STRIDE) {
 			fill_disk(test, BIT(3));
 			io.nr_bv = 0;
 			KUNIT_ASSERT_EQ(test, submit(param->opf, sector, nr), 0);
