@@ -198,7 +198,7 @@ static void mybrd_zero(char *to, unsigned int len)
 {
 	kasan_check_write(to, len);
 	if (IS_ALIGNED((unsigned long)to | len, sizeof(long)))
-		memset_l((unsigned long *)to, 0, len / sizeof(long));
+		mybrd_zero_words((unsigned long *)to, len / sizeof(long));
 	else
 		memset(to, 0, len);
 }
@@ -1132,9 +1132,6 @@ static bool mybrd_find_alone(struct mybrd_store *store, pgoff_t first, pgoff_t l
 	} while (index && index <= last);
 	return any;
 }
-
-/* How many pages are unshared after one grace period: no write has more, but a zeroing may. */
-#define MYBRD_UNSHARE_PAGES	4096
 
 /*
  * If all other trees have let go of some shared pages of [first, last], wait for the readers of

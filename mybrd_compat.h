@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between kernels from 6.1 to 7.3.  The rest of the driver is the same for all of
- * them.  Nothing here asks for a version, because distributions backport features: a macro of
+ * What differs between kernels from 6.1 to 7.3, and between CPUs.  The rest of the driver is the
+ * same for all of them.  Nothing here asks for a version, because distributions backport features: a macro of
  * the kernel's tells, or MYBRD_HAVE_..., which Kbuild finds out.
  */
 #ifndef MYBRD_COMPAT_H
@@ -10,6 +10,7 @@
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/rcupdate.h>
+#include <linux/string.h>
 
 #include "mybrd.h"
 
@@ -24,6 +25,24 @@
 #define MYBRD_MAX_BLOCKSIZE	BLK_MAX_BLOCK_SIZE
 #else
 #define MYBRD_MAX_BLOCKSIZE	PAGE_SIZE
+#endif
+
+/*
+ * Zero @nr words, each by one store.  s390's memset64() stores the first of them, and spreads by
+ * MVC what it then finds in memory: what another CPU writes there meanwhile goes into the words
+ * behind it.
+ */
+#ifdef CONFIG_S390
+static inline void mybrd_zero_words(unsigned long *to, size_t nr)
+{
+	while (nr--)
+		WRITE_ONCE(*to++, 0);
+}
+#else
+static inline void mybrd_zero_words(unsigned long *to, size_t nr)
+{
+	memset_l(to, 0, nr);
+}
 #endif
 
 /* memcpy() needs no alignment; 3 is the customary dma_alignment of such disks. */

@@ -105,7 +105,7 @@ char *page_data(struct page *page);
 #define kmap_local_page(page)	page_data(page)
 #define kunmap_local(address)	((void)(address))
 #define copy_highpage(to, from)	memcpy(page_data(to), page_data(from), PAGE_SIZE)
-#define memset_l(p, value, nr)	memset(p, value, (nr) * sizeof(long))
+#define mybrd_zero_words(p, nr)	memset(p, 0, (nr) * sizeof(long))
 #define kasan_check_write(p, size) ((void)(p))
 #define size_add(a, b)		((a) + (b) < (a) ? SIZE_MAX : (a) + (b))
 #define si_mem_available()	READ_ONCE(nr_free_pages)
