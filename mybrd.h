@@ -48,6 +48,9 @@
 /* The largest number of pages that one read-side section, lock hold or RCU callback covers. */
 #define MYBRD_BATCH	64
 
+/* How many pages are unshared after one grace period: no write has more, but a zeroing may. */
+#define MYBRD_UNSHARE_PAGES	4096
+
 /* Longest name of a target: "mybrd-" and the NUL must fit beside it. */
 #define MYBRD_NAME_MAX	(DISK_NAME_LEN - 1 - 6)
 

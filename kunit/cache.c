@@ -546,6 +546,21 @@ static void wait_for_memory_without_the_lock(struct kunit *test)
 	}
 }
 
+/* If it may not wait it is sent back: a flush may give memory back.  In mq mode it may wait. */
+static void nowait_without_memory(struct kunit *test)
+{
+	bool waits = disk.target->config.queue_mode == MYBRD_QUEUE_MQ;
+	int err;
+
+	watch(test, PAGE_ALLOCATION, UINT_MAX);
+	watch(test, NOWAIT_ALLOCATION, UINT_MAX);
+	err = write_sectors(REQ_NOWAIT, 0, PAGE_SECTORS, 0xaa);
+	unwatch(NOWAIT_ALLOCATION);
+	unwatch(PAGE_ALLOCATION);
+	KUNIT_EXPECT_EQ(test, err, waits ? -ENOSPC : -EAGAIN);
+	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, 0UL);
+}
+
 /* The nodes of the undo log are had before the first byte is written. */
 static void write_without_nodes(struct kunit *test)
 {
@@ -633,6 +648,7 @@ static struct kunit_case name[] = {				\
 	KUNIT_CASE(cut_under_a_reader),				\
 	KUNIT_CASE(write_without_memory),			\
 	KUNIT_CASE(wait_for_memory_without_the_lock),		\
+	KUNIT_CASE(nowait_without_memory),			\
 	ATOMIC_CASES						\
 	KUNIT_CASE(write_without_nodes),			\
 	{}							\

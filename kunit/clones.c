@@ -429,6 +429,30 @@ static void write_when_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, charged(), 4L);
 }
 
+/* Fill the first @nr pages of golden, and give the clone what golden has. */
+static void share_many(struct kunit *test, pgoff_t nr)
+{
+	KUNIT_ASSERT_EQ(test, populate(&disks.golden->store, 0, nr - 1), 0);
+	KUNIT_ASSERT_EQ(test, reset(disks.clone), 0);
+	KUNIT_ASSERT_EQ(test, disks.clone->store.nr_pages, nr);
+}
+
+/* Where these are more than a batch, they are freed before the write has replaced all. */
+static void long_write_when_alone(struct kunit *test)
+{
+	u8 *data = alloc_for(test, (MYBRD_BATCH + 1) * PAGE_SIZE);
+
+	share_many(test, MYBRD_BATCH + 1);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
+	count_batches(test, &disks.golden->store);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0,
+				     (MYBRD_BATCH + 1) * PAGE_SECTORS, data), 0);
+	undo_now(test, end_of_batches, NULL);
+	KUNIT_EXPECT_EQ(test, batches.nr, 2U);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, charged(), MYBRD_BATCH + 1L);
+}
+
 /* A clone that is full by its limit can be overwritten: no page more is in its tree then. */
 static void overwrite_a_full_clone(struct kunit *test)
 {
@@ -506,6 +530,24 @@ static void zero_without_memory_when_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 1U);
 	for (i = 0; i < 4; i++)
 		KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, i, 0));
+}
+
+/* It looks at so many pages for each of these waits. */
+static void long_zeroing_when_alone(struct kunit *test)
+{
+	u64 size = (MYBRD_UNSHARE_PAGES + 1) * PAGE_SIZE;
+
+	KUNIT_ASSERT_EQ(test, resize(disks.golden, size), 0);
+	KUNIT_ASSERT_EQ(test, resize(disks.clone, size), 0);
+	share_many(test, MYBRD_UNSHARE_PAGES + 1);
+	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
+	leave_room(test, 0);
+	watch(test, SYNCHRONIZE_RCU, 0);
+	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
+				     size >> SECTOR_SHIFT, NULL), 0);
+	KUNIT_EXPECT_EQ(test, unwatch(SYNCHRONIZE_RCU), 2U);
+	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 3, 0));
+	KUNIT_EXPECT_EQ(test, disks.golden->store.nr_pages, MYBRD_UNSHARE_PAGES + 1UL);
 }
 
 /* A discard frees whole pages also if there is no memory for a part of a shared one. */
@@ -764,6 +806,38 @@ static void reset_to_more_than_the_limit(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.clone, 3, 0x13));
 }
 
+/* An empty clone of a disk with a page in each of many leaves */
+static struct mybrd_target *large_clone(struct kunit *test)
+{
+	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
+	struct mybrd_target *clone, *origin;
+	pgoff_t i;
+
+	config.size = MANY_LEAVES * RADIX_TREE_MAP_SIZE * PAGE_SIZE;
+	config.queue_mode = (long)test->priv;
+	config.submit_queues = DIRECT_QUEUES;
+	origin = add_target(test, "kunit-large", &config);
+	for (i = 0; i < MANY_LEAVES; i++)
+		KUNIT_ASSERT_EQ(test, write_bytes(origin, i * RADIX_TREE_MAP_SIZE * PAGE_SECTORS,
+						  1, 0xaa), 0);
+	strscpy(config.clone_of, "kunit-large", sizeof(config.clone_of));
+	clone = add_target(test, "kunit-other", &config);
+	KUNIT_ASSERT_TRUE(test, comes_true(!disk_openers(clone->disk)));
+	KUNIT_ASSERT_EQ(test, mybrd_discard_pages(&clone->store, 0, ULONG_MAX, false), 0);
+	return clone;
+}
+
+/* Without memory for its nodes, a clone is empty and not half a copy. */
+static void reset_without_memory(struct kunit *test)
+{
+	struct mybrd_target *clone = large_clone(test);
+
+	leave_no_memory(test);
+	KUNIT_EXPECT_EQ(test, reset(clone), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, clone->store.nr_pages, 0UL);
+	KUNIT_EXPECT_TRUE(test, disk_is(clone, 0, 0));
+}
+
 /*
  * There is no memory for the nodes of a clone, while pages wait for a grace period.  The clone
  * waits for it, too, and looks once more: then there is memory.
@@ -799,21 +873,7 @@ static void end_of_refill(void *unused)
 
 static void reset_when_memory_is_back(struct kunit *test)
 {
-	struct mybrd_config config = MYBRD_DEFAULT_CONFIG;
-	struct mybrd_target *clone, *origin;
-	pgoff_t i;
-
-	config.size = MANY_LEAVES * RADIX_TREE_MAP_SIZE * PAGE_SIZE;
-	config.queue_mode = (long)test->priv;
-	config.submit_queues = DIRECT_QUEUES;
-	origin = add_target(test, "kunit-large", &config);
-	for (i = 0; i < MANY_LEAVES; i++)
-		KUNIT_ASSERT_EQ(test, write_bytes(origin, i * RADIX_TREE_MAP_SIZE * PAGE_SECTORS,
-						  1, 0xaa), 0);
-	strscpy(config.clone_of, "kunit-large", sizeof(config.clone_of));
-	clone = add_target(test, "kunit-other", &config);
-	KUNIT_ASSERT_TRUE(test, comes_true(!disk_openers(clone->disk)));
-	KUNIT_ASSERT_EQ(test, mybrd_discard_pages(&clone->store, 0, ULONG_MAX, false), 0);
+	struct mybrd_target *clone = large_clone(test);
 
 	refill.clone = &clone->store;
 	refill.other = new_store(test);
@@ -1009,11 +1069,13 @@ static struct kunit_case name[] = {			\
 	KUNIT_CASE(discard_in_either),			\
 	KUNIT_CASE(write_under_a_reader),		\
 	KUNIT_CASE(write_when_alone),			\
+	KUNIT_CASE(long_write_when_alone),		\
 	KUNIT_CASE(overwrite_a_full_clone),		\
 	KUNIT_CASE(overwrite_beyond_the_limit),		\
 	KUNIT_CASE(zero_a_full_clone),			\
 	KUNIT_CASE(zero_without_memory),		\
 	KUNIT_CASE(zero_without_memory_when_alone),	\
+	KUNIT_CASE(long_zeroing_when_alone),		\
 	KUNIT_CASE(discard_without_memory),		\
 	KUNIT_CASE(discard_while_pages_wait),		\
 	KUNIT_CASE(write_without_memory),		\
@@ -1026,6 +1088,7 @@ static struct kunit_case name[] = {			\
 	KUNIT_CASE(reset_a_clone),			\
 	KUNIT_CASE(reset_to_a_larger_origin),		\
 	KUNIT_CASE(reset_to_more_than_the_limit),	\
+	KUNIT_CASE(reset_without_memory),		\
 	KUNIT_CASE(reset_when_memory_is_back),		\
 	KUNIT_CASE(reset_beside_a_write),		\
 	KUNIT_CASE(clone_of_a_disk_on_its_way_out),	\

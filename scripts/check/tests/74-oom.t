@@ -38,7 +38,10 @@ hold() {
 }
 line() { echo "mybrd: out of memory: mybrd-$1 holds $2 pages ($(($2 * 4)) KiB)"; }
 
-hold c 100
+# What a write cache keeps for a power cut counts, too.
+target c size=16M write_cache=1
+dd if=/dev/zero of=/dev/mybrd-c bs=4k count=60 oflag=direct conv=fsync status=none
+dd if=/dev/zero of=/dev/mybrd-c bs=4k count=40 oflag=direct conv=notrunc status=none
 hold a 700
 target empty size=16M
 hold b 350
