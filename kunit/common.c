@@ -450,10 +450,23 @@ struct watcher {
 
 static struct module *mybrd;
 
+#ifdef CONFIG_S390
+/* Its regs_get_kernel_argument() calls a function that modules can't. */
+static unsigned long first_argument(struct pt_regs *regs)
+{
+	return regs->gprs[2];
+}
+#else
+static unsigned long first_argument(struct pt_regs *regs)
+{
+	return regs_get_kernel_argument(regs, 0);
+}
+#endif
+
 static int watch_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	struct watcher *watcher = container_of(get_kretprobe(ri), struct watcher, probe);
-	gfp_t gfp = (__force gfp_t)regs_get_kernel_argument(regs, 0);
+	gfp_t gfp = (__force gfp_t)first_argument(regs);
 
 	return watcher->task != current || watcher->gfp & ~gfp || watcher->without & gfp;
 }
