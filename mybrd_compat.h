@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What differs between kernels from 6.1 to 7.3, and between CPUs.  The rest of the driver is the
- * same for all of them.  Nothing here asks for a version, because distributions backport features: a macro of
- * the kernel's tells, or MYBRD_HAVE_..., which Kbuild finds out.
+ * same for all of them.  Nothing here asks for a version, because distributions backport features:
+ * a macro of the kernel's tells, or MYBRD_HAVE_..., which Kbuild finds out.
  */
 #ifndef MYBRD_COMPAT_H
 #define MYBRD_COMPAT_H

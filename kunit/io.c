@@ -22,7 +22,7 @@
 #define TAIL_SECTORS	3
 #define DISK_SECTORS	((sector_t)DISK_PAGES * PAGE_SECTORS + TAIL_SECTORS)
 #define MODEL_PAGES	6
-/* From one sector to the next that is tried: all of a page of 4 KiB, about as many of a larger one */
+/* From one sector that is tried to the next: 1 in a page of 4 KiB, about as many of a larger one */
 #define STRIDE		(PAGE_SECTORS / 8 | 1)
 
 /* The memory of a bio: up to three pages of data, at any offset, and what is around them */
