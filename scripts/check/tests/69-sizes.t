@@ -15,6 +15,7 @@ large=()
 mkdir $cfs/a
 set_ a size 64M
 for size in 8192 16384 32768 65536; do
+	[ $size -gt "$page" ] || continue
 	if set_ a blocksize $size 2>/dev/null; then
 		large+=("$size")
 	else
@@ -26,7 +27,7 @@ for size in 8192 16384 32768 65536; do
 	fi
 done
 rmdir $cfs/a
-diag "blocks that are larger than 4096: ${large[*]:-none}"
+diag "blocks that are larger than a page: ${large[*]:-none}"
 
 for mode in $(modes); do
 	for size in "${large[@]}"; do
@@ -90,6 +91,7 @@ for mode in $(modes); do
 done
 mkdir $cfs/a
 set_ a blocksize 4096
+set_ a physical_block_size 4096
 refused "nor can it be set to less" "Invalid" set_ a physical_block_size 512
 set_ a optimal_io_size 64K
 refused "optimal_io_size stays a multiple of it" "Invalid" set_ a optimal_io_size 6K

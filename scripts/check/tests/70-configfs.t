@@ -16,7 +16,7 @@ queue=/sys/block/mybrd-a/queue
 load
 no_udev
 mkdir $cfs/a
-is "$(show a)" "size=1073741824 blocksize=512 physical_block_size=4096 optimal_io_size=0 discard=1 ro=0 \
+is "$(show a)" "size=1073741824 blocksize=512 physical_block_size=$page optimal_io_size=0 discard=1 ro=0 \
 mem_limit=0 prealloc=0 home_node=-1 queue_mode=bio \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "mkdir makes a target with the defaults"
 files=$(cd $cfs/a && printf '%s\n' * | sort)
@@ -26,7 +26,7 @@ ok "no disk is there before it is powered" [ ! -e /dev/mybrd-a -a ! -e /sys/bloc
 rmdir $cfs/a
 load size=96M blocksize=2048 queue_mode=mq
 mkdir $cfs/a
-is "$(show a)" "size=100663296 blocksize=2048 physical_block_size=4096 optimal_io_size=0 discard=1 ro=0 \
+is "$(show a)" "size=100663296 blocksize=2048 physical_block_size=$page optimal_io_size=0 discard=1 ro=0 \
 mem_limit=0 prealloc=0 home_node=-1 queue_mode=mq \
 submit_queues=1 hw_queue_depth=64 power=0 disk=mybrd-a " "size, blocksize and queue_mode follow the module's"
 rmdir $cfs/a
