@@ -539,6 +539,8 @@ static void long_zeroing_when_alone(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, resize(disks.golden, size), 0);
 	KUNIT_ASSERT_EQ(test, resize(disks.clone, size), 0);
+	/* As configfs does, which a reset goes by */
+	disks.clone->config.size = size;
 	share_many(test, MYBRD_UNSHARE_PAGES + 1);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);
 	leave_room(test, 0);

@@ -316,7 +316,7 @@ mounted() {
 		sync /mnt/stable
 		sync -f /mnt
 		dd if=/dev/urandom of=/mnt/lost bs=64k count=4 oflag=direct status=none
-		ok "$mode: $fs: pages that were not flushed are at stake" [ "$(dirty)" -ge 64 ]
+		ok "$mode: $fs: pages that were not flushed are at stake" [ "$(dirty)" -ge $((262144 / page)) ]
 		set_ d cut lose
 		echo third >/mnt/more 2>/dev/null
 		refused "$mode: $fs: fsync fails" "Input/output error|Read-only" dd if=/dev/zero of=/mnt/x bs=4k count=1 conv=fsync status=none
