@@ -160,10 +160,9 @@ for mode in $(modes); do
 	lio "$mode"
 
 	# Trims among the writes
-	ok "$mode: fio verifies writes and trims" verified $a --trim_percentage=40 --trim_verify_zero=1 --trim_backlog=64
-	ok "$mode: fio writes where it has trimmed" fio --name=trim --filename=$a --direct=1 --ioengine=psync --rw=randtrimwrite --bs=4k \
-		--size=32M
-	ok "$mode: fio maps sectors" fio --name=map --filename=$a --ioengine=mmap --rw=randwrite --bs=512 --size=2M --fsync=64
+	ok "$mode: fio trims, writes there, and verifies" verified $a --rw=randtrimwrite --bsrange=4k-4k --trim_verify_zero=1
+	# It punches a hole where it maps: to map once more, to verify, would lose all.
+	ok "$mode: fio writes through a mapping" fio --name=map --filename=$a --ioengine=mmap --rw=randwrite --bs=4k --size=2M --fsync=64
 	ok "$mode: and fio verifies sectors" verified $a --bsrange=512-4k --blockalign=512 --size=8M
 
 	# The page cache beside discards and zeroing
