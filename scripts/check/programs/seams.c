@@ -1454,15 +1454,16 @@ static void close_device(void)
 static void probe_alignment(unsigned char *buf)
 {
 	struct iovec two[2] = { { buf, 4 }, { buf + 4, page_bytes - 4 } };
+	ssize_t page = page_bytes;
 
-	mem_align = pread(fd_direct, buf + 4, page_bytes, 0) == (ssize_t)page_bytes ? 4 : SECTOR;
-	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, page_bytes, 0) != (ssize_t)page_bytes)
-		mem_align = page_bytes;
+	mem_align = pread(fd_direct, buf + 4, page, 0) == page ? 4 : SECTOR;
+	if (mem_align == SECTOR && pread(fd_direct, buf + SECTOR, page, 0) != page)
+		mem_align = page;
 	/* A loop device asks for less than what its file takes, whose parts are in pages again. */
 	if (test->stack == LOOP_DIRECT && mem_align < test->block)
 		mem_align = test->block;
 	seg_align = test->block;
-	if (mem_align == 4 && preadv(fd_direct, two, 2, 0) == (ssize_t)page_bytes)
+	if (mem_align == 4 && preadv(fd_direct, two, 2, 0) == page)
 		seg_align = 4;
 }
 
@@ -2111,7 +2112,8 @@ static struct {
 
 static struct flyer flyers[MAX_FLYERS];
 static u32 place_of[MAX_SECTORS];		/* a sector of the device, on the disks */
-static u32 stable_at[MAX_DISKS * MAX_SECTORS * SECTOR / MIN_PAGE_BYTES];	/* a page alone, last time */
+/* The last time of a page alone */
+static u32 stable_at[MAX_DISKS * MAX_SECTORS * SECTOR / MIN_PAGE_BYTES];
 static bool changed[MAX_SECTORS];
 
 static u32 tick(void)
@@ -2346,7 +2348,9 @@ static bool check_read(struct flyer *f, const struct event *e, const unsigned ch
 {
 	unsigned char want[MAX_PAGE_BYTES];
 
-	for (u64 off = e->off; e->res == (ssize_t)e->len && off < e->off + e->len; off += test->block) {
+	if (e->res != (ssize_t)e->len)
+		return true;
+	for (u64 off = e->off; off < e->off + e->len; off += test->block) {
 		int latest = f->latest[(off - cut.area) / test->block];
 		const struct event *version = latest < 0 ? NULL : &f->event[latest];
 
