@@ -187,8 +187,9 @@ mutant_module() {
 	modules "$("$top/scripts/vm/kernel" "$kernel")" "$dir" "$dir.log"
 }
 
-# sources SUITE...: apt source lines for Debian suites, from the archive that
-# this host's apt already uses.
+# sources SUITE...: apt source lines for Debian suites, from the archive that this host's
+# apt already uses. Security updates are for amd64 only: those of another architecture
+# ($debian_arch) are not always whole there.
 sources() {
 	# shellcheck disable=SC2016 # apt expands it
 	local format='$(CODENAME) $(ORIGIN) $(REPO_URI)' index uri suite
@@ -201,8 +202,9 @@ sources() {
 		;;
 	esac
 	for suite; do
-		case $suite in
-		*-security) uri=$(awk '$2 == "Debian" && $1 ~ /-security$/ { print $3; exit }' <<<"$index") ;;
+		case ${debian_arch:-amd64}/$suite in
+		amd64/*-security) uri=$(awk '$2 == "Debian" && $1 ~ /-security$/ { print $3; exit }' <<<"$index") ;;
+		*-security) continue ;;
 		*) uri=$(awk '$2 == "Debian" && $1 !~ /-security$/ { print $3; exit }' <<<"$index") ;;
 		esac
 		[ -z "$uri" ] ||
