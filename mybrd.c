@@ -4010,10 +4010,7 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_reap_target);
  * their readers.
  */
 
-/*
- * The pages of a disk that wait for a grace period, and those that it gave back to the system.
- * The second only grows, as the other counters of events do: on 32 bits, they wrap together.
- */
+/* The pages of a disk that wait for a grace period */
 static long mybrd_waiting_pages(struct mybrd_store *store)
 {
 	long waiting = atomic_long_read(&store->waiting);
@@ -4021,6 +4018,10 @@ static long mybrd_waiting_pages(struct mybrd_store *store)
 	return store->cache ? waiting + atomic_long_read(&store->cache->undo.waiting) : waiting;
 }
 
+/*
+ * The pages that a disk gave back to the system.  This counter only grows and may wrap, as
+ * store->inserts does.
+ */
 static unsigned long mybrd_freed_pages(struct mybrd_store *store)
 {
 	unsigned long frees = atomic_long_read(&store->frees);

@@ -28,9 +28,9 @@
 #endif
 
 /*
- * Zero @nr words, each by one store.  s390's memset64() stores the first of them, and spreads by
- * MVC what it then finds in memory: what another CPU writes there meanwhile goes into the words
- * behind it.
+ * Zero @nr words, each by one store.  s390's memset64() stores the first word only.  An MVC then
+ * copies each word from the one before it in memory, and so it spreads a word that another CPU
+ * stores there meanwhile.
  */
 #ifdef CONFIG_S390
 static inline void mybrd_zero_words(unsigned long *to, size_t nr)

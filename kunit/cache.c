@@ -546,7 +546,7 @@ static void wait_for_memory_without_the_lock(struct kunit *test)
 	}
 }
 
-/* If it may not wait it is sent back: a flush may give memory back.  In mq mode it may wait. */
+/* A nowait write is sent back, because a flush may give memory back.  In mq mode it may wait. */
 static void nowait_without_memory(struct kunit *test)
 {
 	bool waits = disk.target->config.queue_mode == MYBRD_QUEUE_MQ;

@@ -437,7 +437,7 @@ static void share_many(struct kunit *test, pgoff_t nr)
 	KUNIT_ASSERT_EQ(test, disks.clone->store.nr_pages, nr);
 }
 
-/* Where these are more than a batch, they are freed before the write has replaced all. */
+/* A write that replaces more of them than a batch frees the first batch on its way. */
 static void long_write_when_alone(struct kunit *test)
 {
 	u8 *data = alloc_for(test, (MYBRD_BATCH + 1) * PAGE_SIZE);
@@ -532,14 +532,14 @@ static void zero_without_memory_when_alone(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, i, 0));
 }
 
-/* It looks at so many pages for each of these waits. */
+/* A zeroing waits for readers once for every MYBRD_UNSHARE_PAGES pages. */
 static void long_zeroing_when_alone(struct kunit *test)
 {
 	u64 size = (MYBRD_UNSHARE_PAGES + 1) * PAGE_SIZE;
 
 	KUNIT_ASSERT_EQ(test, resize(disks.golden, size), 0);
 	KUNIT_ASSERT_EQ(test, resize(disks.clone, size), 0);
-	/* As configfs does, which a reset goes by */
+	/* A reset goes by the configured size, which configfs sets after a resize. */
 	disks.clone->config.size = size;
 	share_many(test, MYBRD_UNSHARE_PAGES + 1);
 	KUNIT_EXPECT_EQ(test, mybrd_discard_pages(&disks.clone->store, 0, ULONG_MAX, false), 0);

@@ -451,7 +451,7 @@ struct watcher {
 static struct module *mybrd;
 
 #ifdef CONFIG_S390
-/* Its regs_get_kernel_argument() calls a function that modules can't. */
+/* s390's regs_get_kernel_argument() calls a function that is not exported to modules. */
 static unsigned long first_argument(struct pt_regs *regs)
 {
 	return regs->gprs[2];

@@ -22,7 +22,7 @@
 #define TAIL_SECTORS	3
 #define DISK_SECTORS	((sector_t)DISK_PAGES * PAGE_SECTORS + TAIL_SECTORS)
 #define MODEL_PAGES	6
-/* From one sector that is tried to the next: 1 in a page of 4 KiB, about as many of a larger one */
+/* The step from one tested sector to the next: all of a page of 4 KiB are tested */
 #define STRIDE		(PAGE_SECTORS / 8 | 1)
 
 /* The memory of a bio: up to three pages of data, at any offset, and what is around them */
@@ -92,7 +92,7 @@ static void add_segment(unsigned int page, unsigned int offset, unsigned int len
 /* Lay @len bytes out in io.bv[]. */
 static void lay_out(const struct layout *layout, unsigned int len)
 {
-	/* Of a page of 4 KiB, and more of a larger one: MAX_SEGMENTS is enough for both. */
+	/* Lengths for pages of 4 KiB.  They grow with the page, and so MAX_SEGMENTS is enough. */
 	static const unsigned int pieces[] = { 4, 1020, 508, 36, 3000, 516, 12 };
 	/* No page follows its predecessor in memory. */
 	static const unsigned int order[] = { 6, 1, 4, 2, 5 };
