@@ -153,7 +153,8 @@ EXPORT_SYMBOL_IF_KUNIT(mybrd_nodes);
  * At most mybrd_total_max_pages may be charged (the parameter mem_limit).  The reserve, a
  * sixteenth of memory, is left to the rest of the system.
  */
-static unsigned long mybrd_total_max_pages __read_mostly = ULONG_MAX;
+VISIBLE_IF_KUNIT unsigned long mybrd_total_max_pages __read_mostly = ULONG_MAX;
+EXPORT_SYMBOL_IF_KUNIT(mybrd_total_max_pages);
 VISIBLE_IF_KUNIT long mybrd_reserve __read_mostly;
 EXPORT_SYMBOL_IF_KUNIT(mybrd_reserve);
 

@@ -341,6 +341,7 @@ extern long mybrd_waiting_max;
 extern long mybrd_reserve;
 extern unsigned long mybrd_vain_wait[];
 extern atomic_long_t mybrd_charged;
+extern unsigned long mybrd_total_max_pages;
 extern atomic_long_t mybrd_stored;
 extern atomic_long_t mybrd_nodes;
 extern wait_queue_head_t mybrd_sleepers_wq;

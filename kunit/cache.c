@@ -546,19 +546,26 @@ static void wait_for_memory_without_the_lock(struct kunit *test)
 	}
 }
 
-/* A nowait write is sent back, because a flush may give memory back.  In mq mode it may wait. */
-static void nowait_without_memory(struct kunit *test)
+static void set_module_limit(void *pages)
+{
+	mybrd_total_max_pages = (unsigned long)pages;
+}
+
+/*
+ * At the module's limit a nowait write is sent back, because a flush may give memory back.  In mq
+ * mode it may wait.
+ */
+static void nowait_beyond_the_limit(struct kunit *test)
 {
 	bool waits = disk.target->config.queue_mode == MYBRD_QUEUE_MQ;
-	int err;
 
-	watch(test, PAGE_ALLOCATION, UINT_MAX);
-	watch(test, NOWAIT_ALLOCATION, UINT_MAX);
-	err = write_sectors(REQ_NOWAIT, 0, PAGE_SECTORS, 0xaa);
-	unwatch(NOWAIT_ALLOCATION);
-	unwatch(PAGE_ALLOCATION);
-	KUNIT_EXPECT_EQ(test, err, waits ? -ENOSPC : -EAGAIN);
-	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, 0UL);
+	KUNIT_ASSERT_EQ(test, write_page(0, 0x10), 0);
+	rcu_barrier();
+	defer(test, set_module_limit, (void *)mybrd_total_max_pages);
+	mybrd_total_max_pages = atomic_long_read(&mybrd_charged);
+	KUNIT_EXPECT_EQ(test, write_sectors(REQ_NOWAIT, PAGE_SECTORS, PAGE_SECTORS, 0xaa),
+			waits ? -ENOSPC : -EAGAIN);
+	KUNIT_EXPECT_EQ(test, disk.store->nr_pages, 1UL);
 }
 
 /* The nodes of the undo log are had before the first byte is written. */
@@ -648,7 +655,7 @@ static struct kunit_case name[] = {				\
 	KUNIT_CASE(cut_under_a_reader),				\
 	KUNIT_CASE(write_without_memory),			\
 	KUNIT_CASE(wait_for_memory_without_the_lock),		\
-	KUNIT_CASE(nowait_without_memory),			\
+	KUNIT_CASE(nowait_beyond_the_limit),			\
 	ATOMIC_CASES						\
 	KUNIT_CASE(write_without_nodes),			\
 	{}							\

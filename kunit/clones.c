@@ -202,32 +202,6 @@ static void drop_scattered_pages(struct kunit *test)
 	expect_same_pages(test, clone, origin);
 }
 
-/* The rest of the system has no memory to spare, until the end of the case. */
-static void set_reserve(void *reserve)
-{
-	mybrd_reserve = (long)reserve;
-}
-
-static void leave_no_memory(struct kunit *test)
-{
-	defer(test, set_reserve, (void *)mybrd_reserve);
-	mybrd_reserve = LONG_MAX / 2;
-}
-
-/*
- * The same, but there is memory for @nr more pages: the driver looks when the number of charged
- * pages passes a multiple of MYBRD_BATCH.
- */
-static void leave_room(struct kunit *test, long nr)
-{
-	struct mybrd_store *other = new_store(test);
-	pgoff_t i;
-
-	for (i = 0; (atomic_long_read(&mybrd_charged) + nr + 1) % MYBRD_BATCH; i++)
-		must_insert(test, other, i);
-	leave_no_memory(test);
-}
-
 #define MANY_LEAVES	150UL
 
 /* A clone that needs no nodes, as it has them all, needs no memory. */
@@ -504,12 +478,12 @@ static void zero_without_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES | REQ_NOUNMAP, 0,
 				     NR_PAGES * PAGE_SECTORS, NULL), -ENOSPC);
 	expect_unchanged(test, disks.clone);
-	set_reserve(0);
+	mybrd_reserve = 0;
 	leave_room(test, 1);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1, 2 * PAGE_SECTORS, NULL),
 			-ENOSPC);
 	expect_unchanged(test, disks.clone);
-	set_reserve(0);
+	mybrd_reserve = 0;
 	leave_room(test, 2);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.clone, REQ_OP_WRITE_ZEROES, 1, 2 * PAGE_SECTORS, NULL),
 			0);
@@ -630,7 +604,7 @@ static void write_beside_one_shared_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 4 * PAGE_SECTORS, data),
 			-ENOSPC);
 	KUNIT_EXPECT_TRUE(test, disk_is(disks.golden, 0, 0x10));
-	set_reserve(0);
+	mybrd_reserve = 0;
 	leave_room(test, 1);
 	KUNIT_EXPECT_EQ(test, do_bio(disks.golden, REQ_OP_WRITE, 0, 4 * PAGE_SECTORS, data), 0);
 	for (i = 0; i < 4; i++)
@@ -669,7 +643,7 @@ static void shrink_without_memory(struct kunit *test)
 
 	leave_room(test, 0);
 	KUNIT_EXPECT_TRUE(test, comes_true((err = resize(disks.clone, 512)) != -EBUSY));
-	set_reserve(0);
+	mybrd_reserve = 0;
 	KUNIT_EXPECT_EQ(test, err, -ENOSPC);
 	KUNIT_EXPECT_EQ(test, (u64)get_capacity(disk) << SECTOR_SHIFT, size);
 	expect_unchanged(test, disks.clone);

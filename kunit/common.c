@@ -194,6 +194,27 @@ void use_up_nodes(struct kunit *test)
 		;
 }
 
+static void set_reserve(void *reserve)
+{
+	mybrd_reserve = (long)reserve;
+}
+
+void leave_no_memory(struct kunit *test)
+{
+	defer(test, set_reserve, (void *)mybrd_reserve);
+	mybrd_reserve = LONG_MAX / 2;
+}
+
+void leave_room(struct kunit *test, long nr)
+{
+	struct mybrd_store *other = new_store(test);
+	pgoff_t i;
+
+	for (i = 0; (atomic_long_read(&mybrd_charged) + nr + 1) % MYBRD_BATCH; i++)
+		must_insert(test, other, i);
+	leave_no_memory(test);
+}
+
 static void set_waiting_max(void *max)
 {
 	mybrd_waiting_max = (long)max;

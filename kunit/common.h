@@ -102,6 +102,14 @@ int insert_spare(struct mybrd_spare *spare, pgoff_t index);
  */
 void use_up_nodes(struct kunit *test);
 
+/* The rest of the system has no memory to spare, until the end of the case. */
+void leave_no_memory(struct kunit *test);
+/*
+ * The same, but there is memory for @nr more pages: the driver looks when the number of charged
+ * pages passes a multiple of MYBRD_BATCH.
+ */
+void leave_room(struct kunit *test, long nr);
+
 /* Set mybrd_waiting_max until the case ends. */
 void limit_waiting(struct kunit *test, long max);
 

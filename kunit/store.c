@@ -473,11 +473,6 @@ static void charge_at_once(struct perf_event *event, struct perf_sample_data *da
 	charged_at_once = true;
 }
 
-static void set_reserve(void *reserve)
-{
-	mybrd_reserve = (long)reserve;
-}
-
 static const struct charge_case {
 	const char *name;
 	unsigned long before;	/* charged pages, modulo MYBRD_BATCH */
@@ -504,9 +499,7 @@ static void charge_beside_another(struct kunit *test)
 	charged_at_once = false;
 	event = set_breakpoint(test, &mybrd_charged, sizeof(mybrd_charged), HW_BREAKPOINT_W,
 			       charge_at_once);
-	/* No memory is left. */
-	defer(test, set_reserve, (void *)mybrd_reserve);
-	mybrd_reserve = LONG_MAX / 2;
+	leave_no_memory(test);
 	err = mybrd_alloc_spare(spare, 1);
 	clear_breakpoint(test, event);
 	if (charged_at_once)
